@@ -1,0 +1,59 @@
+"""Dancing: a song goes in, a person dances out.
+
+    import dancing
+    dancing.generate("song.mp3", "dance.mp4", seed=1)
+
+The rungs below it, each usable alone: `load_song`, `Choreographer`, `Dancer`. Names are imported
+when first used, so that `import dancing` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dancing.audio import Song, load_song
+    from dancing.bundle import Bundle
+    from dancing.choreographer import Choreographer
+    from dancing.dancer import Dancer
+    from dancing.dataset import Dataset, DatasetWriter
+    from dancing.errors import DancingError
+    from dancing.pipeline import generate
+    from dancing.poses import PoseSequence
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Song": "audio",
+    "load_song": "audio",
+    "Bundle": "bundle",
+    "Choreographer": "choreographer",
+    "Dancer": "dancer",
+    "Dataset": "dataset",
+    "DatasetWriter": "dataset",
+    "DancingError": "errors",
+    "generate": "pipeline",
+    "PoseSequence": "poses",
+}
+
+__all__ = [
+    "Bundle",
+    "Choreographer",
+    "Dancer",
+    "DancingError",
+    "Dataset",
+    "DatasetWriter",
+    "PoseSequence",
+    "Song",
+    "generate",
+    "load_song",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dancing' has no attribute '{name}'")
+    return getattr(import_module(f"dancing.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,153 @@
+"""Dancer bundles: a folder or zip with ONNX models, their weights and a card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dancing.errors import DancingError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+CARD = "card.json"
+DEFAULT = "ava"
+FORMAT = 1
+_EMBEDDED = Path(__file__).parent / "bundles"
+_MAX_FILE = 512 * 2**20
+
+
+def embedded() -> list[str]:
+    """Names of the dancers that come with the package."""
+    return sorted(path.parent.name for path in _EMBEDDED.glob(f"*/{CARD}"))
+
+
+class Bundle:
+    """A dancer bundle, opened by the name of an embedded dancer or by a path.
+
+    Attributes:
+        path: folder or zip.
+        card: the content of card.json; its entries are listed in docs/data.md.
+
+    Raises:
+        DancingError: for an unknown name, a bundle without a card, a missing file, or one whose
+            hash is not the card's.
+    """
+
+    def __init__(self, name: str | Path = "default") -> None:
+        self.path = _locate(name)
+        try:
+            self._zip = zipfile.ZipFile(self.path) if self.path.is_file() else None
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DancingError(f"{self.path}: a dancer bundle is a folder or a zip") from error
+        try:
+            card = json.loads(self._read(CARD))
+        except (ValueError, RecursionError) as error:
+            raise DancingError(f"{self.path}: its {CARD} is not JSON ({error})") from error
+        self.card = _checked_card(self.path, card)
+
+    @property
+    def name(self) -> str:
+        """The dancer's name."""
+        return str(self.card["name"])
+
+    def has(self, stage: str) -> bool:
+        """Whether the bundle holds a model of this stage, 'motion' or 'image'."""
+        return stage in self.card
+
+    def settings(self, stage: str) -> dict[str, Any]:
+        """The card's entry of a stage.
+
+        Raises:
+            DancingError: when the bundle has no such stage.
+        """
+        if stage not in self.card:
+            raise DancingError(f"{self.path}: this bundle has no {stage} model")
+        return self.card[stage]
+
+    def file(self, name: str) -> bytes:
+        """The content of one of the bundle's files, checked against the card's hash."""
+        expected = self.card["files"].get(name)
+        if expected is None:
+            raise DancingError(f"{self.path}: its {CARD} lists no file {name}")
+        content = self._read(name)
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise DancingError(
+                f"{self.path}: {name} is damaged or was changed (its hash is not the card's)"
+            )
+        return content
+
+    @cached_property
+    def motion(self) -> onnxruntime.InferenceSession:
+        """ONNX Runtime session of the music-to-poses model."""
+        return self._session("motion")
+
+    @cached_property
+    def image(self) -> onnxruntime.InferenceSession:
+        """ONNX Runtime session of the poses-to-pictures model."""
+        return self._session("image")
+
+    def _session(self, stage: str) -> onnxruntime.InferenceSession:
+        self.settings(stage)
+        content = self.file(f"{stage}.onnx")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        available = onnxruntime.get_available_providers()
+        try:
+            return onnxruntime.InferenceSession(
+                content, options, providers=[name for name in wanted if name in available]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class.
+            raise DancingError(f"{self.path}: {stage}.onnx cannot be loaded ({error})") from error
+
+    def _read(self, name: str) -> bytes:
+        try:
+            if self._zip is None:
+                file = self.path / name
+                if file.stat().st_size > _MAX_FILE:
+                    raise DancingError(f"{self.path}: {name} is too large")
+                return file.read_bytes()
+            if self._zip.getinfo(name).file_size > _MAX_FILE:
+                raise DancingError(f"{self.path}: {name} is too large")
+            return self._zip.read(name)
+        except (OSError, KeyError) as error:
+            raise DancingError(f"{self.path}: the bundle has no {name}") from error
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise DancingError(f"{self.path}: {name} cannot be unpacked ({error})") from error
+
+
+def _locate(name: str | Path) -> Path:
+    text = str(name)
+    if text == "default":
+        text = DEFAULT
+    if text in embedded():
+        return _EMBEDDED / text
+    path = Path(name)
+    if path.exists():
+        return path
+    raise DancingError(
+        f"no dancer named '{name}', and no such bundle; known dancers: {', '.join(embedded())}"
+    )
+
+
+def _checked_card(path: Path, card: Any) -> dict[str, Any]:
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise DancingError(f"{path}: its {CARD} is not of format {FORMAT}; export it again")
+    kinds = {"name": str, "files": dict}
+    for key, kind in kinds.items():
+        if not isinstance(card.get(key), kind):
+            raise DancingError(f"{path}: its {CARD} has no valid '{key}'")
+    for stage in ("motion", "image"):
+        if stage in card and not isinstance(card[stage], dict):
+            raise DancingError(f"{path}: its {CARD} has no valid '{stage}'")
+    for name in card["files"]:
+        if Path(name).name != name:
+            raise DancingError(f"{path}: its {CARD} names a file outside the bundle: {name}")
+    return card

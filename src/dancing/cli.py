@@ -1,0 +1,348 @@
+"""The command line: parse, call, report. No logic lives here, and nothing heavy is imported."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+import dancing
+from dancing.errors import DancingError, DancingWarning
+
+if TYPE_CHECKING:
+    from dancing.pipeline import Progress
+
+_EXTRA_OF = {
+    "torch": "train",
+    "lightning": "train",
+    "onnx": "train",
+    "safetensors": "train",
+    "tensorboard": "train",
+    "matplotlib": "plot",
+    "mediapipe": "extract",
+}
+
+app = typer.Typer(
+    help="A song goes in, a person dances out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+train_app = typer.Typer(help="Train a model on datasets.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
+
+
+class Style(StrEnum):
+    """What is drawn."""
+
+    PERSON = "person"
+    SKELETON = "skeleton"
+    SIDE_BY_SIDE = "side-by-side"
+
+
+class Device(StrEnum):
+    """Where training runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"dancing {dancing.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def generate(
+    songs: Annotated[
+        list[Path] | None, typer.Argument(help="Songs: audio or video files, or folders of them.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="OUT.mp4, a folder, or OUT.npz|.json|.csv for poses only."
+        ),
+    ] = None,
+    dancer: Annotated[
+        str, typer.Option(help="A dancer's name (see 'dancing dancers'), or a bundle.")
+    ] = "default",
+    motion: Annotated[
+        str | None, typer.Option(help="Name or bundle whose motion model makes the poses.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same dance.")] = 0,
+    poses: Annotated[
+        Path | None, typer.Option(help="Write the poses too: OUT.npz, .json or .csv.")
+    ] = None,
+    poses_from: Annotated[
+        Path | None, typer.Option(help="Draw the poses of this file; a song only gives the sound.")
+    ] = None,
+    style: Annotated[Style, typer.Option(help="What to draw.")] = Style.PERSON,
+    start: Annotated[float, typer.Option(min=0, help="Begin here, in seconds.")] = 0.0,
+    duration: Annotated[
+        float | None, typer.Option(min=0.05, help="So many seconds; default: to the end.")
+    ] = None,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave videos alone that are there already.")
+    ] = False,
+) -> None:
+    """Make a dance video with sound from each song."""
+    from dancing import pipeline
+
+    jobs = pipeline.plan(songs or [], output, poses_from)
+    if poses is not None and len(jobs) > 1:
+        raise DancingError("--poses names one file, but there are several songs")
+    failures = []
+    for song, target in jobs:
+        if skip_existing and target.exists():
+            typer.echo(f"{target}: exists, skipped")
+            continue
+        try:
+            with _progress(str((song or poses_from or target).name)) as progress:
+                pipeline.generate(
+                    song,
+                    target,
+                    dancer=dancer,
+                    motion=motion,
+                    seed=seed,
+                    poses=poses,
+                    poses_from=poses_from,
+                    style=style.value,
+                    start=start,
+                    duration=duration,
+                    progress=progress,
+                )
+            typer.echo(target)
+        except DancingError as error:
+            failures.append(str(error))
+            _complain(error)
+    if failures and len(jobs) > 1:
+        typer.echo(f"{len(failures)} of {len(jobs)} songs failed:", err=True)
+        for failure in failures:
+            typer.echo(f"  {failure}", err=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def prepare(
+    inputs: Annotated[list[Path], typer.Argument(help="Videos or pose files, or folders of them.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The dataset, DATA.h5.")],
+    size: Annotated[int, typer.Option(min=32, max=4096, help="Height of the pictures.")] = 640,
+    songs: Annotated[
+        Path | None, typer.Option(help="Folder of the songs that pose files were danced to.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Videos at a time, one process each.")] = 1,
+) -> None:
+    """Turn videos of one person dancing into a dataset: poses, pictures, music features."""
+    from dancing.extract import prepare as run
+
+    with _progress("prepare") as progress:
+        report = run(inputs, output, size=size, jobs=jobs, songs=songs, progress=progress)
+    for line in report.lines():
+        typer.echo(line)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A dataset, a dancer bundle or a pose file.")],
+    plot: Annotated[Path | None, typer.Option(help="Draw what is in it, OUT.png.")] = None,
+) -> None:
+    """Say what is in a file, and draw it."""
+    from dancing import inspection
+
+    for line in inspection.describe(path):
+        typer.echo(line)
+    if plot is not None:
+        inspection.plot(path, plot)
+        typer.echo(plot)
+
+
+def _train(stage: str, model: str | None, **arguments: Any) -> None:
+    package = import_module(f"dancing.{stage}")
+    model = model or package.DEFAULT_FAMILY
+    if model not in package.FAMILIES:
+        raise DancingError(
+            f"no {stage} model '{model}'; there are {', '.join(sorted(package.FAMILIES))}"
+        )
+    trainer = import_module(f"dancing.{stage}.train")
+    figures = trainer.train(model=model, **arguments)
+    typer.echo(arguments["run"])
+    for name, value in sorted(figures.items()):
+        typer.echo(f"  {name} {value:.5g}")
+
+
+_Data = Annotated[list[Path], typer.Argument(help="Datasets, DATA.h5.")]
+_Run = Annotated[Path, typer.Option("-o", "--output", help="The run folder.")]
+_Model = Annotated[str | None, typer.Option(help="Model family; default: the best one.")]
+_Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of the model, NAME=VALUE.")
+]
+_Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")]
+_BatchSize = Annotated[int, typer.Option(min=2)]
+_DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run folder stopped.")]
+
+
+@train_app.command("motion")
+def train_motion(
+    data: _Data,
+    output: _Run,
+    model: _Model = None,
+    settings: _Set = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 100,
+    minutes: _Minutes = None,
+    batch_size: _BatchSize = 64,
+    device: _DeviceOption = Device.AUTO,
+    resume: _Resume = False,
+    seed: int = 0,
+) -> None:
+    """Train stage 1, music to poses."""
+    _train(
+        "motion",
+        model,
+        datasets=data,
+        run=output,
+        settings=settings or [],
+        epochs=epochs,
+        minutes=minutes,
+        batch_size=batch_size,
+        device=device.value,
+        resume=resume,
+        seed=seed,
+    )
+
+
+@train_app.command("image")
+def train_image(
+    data: _Data,
+    output: _Run,
+    model: _Model = None,
+    settings: _Set = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 30,
+    minutes: _Minutes = None,
+    batch_size: _BatchSize = 32,
+    device: _DeviceOption = Device.AUTO,
+    resume: _Resume = False,
+    seed: int = 0,
+) -> None:
+    """Train stage 2, poses to pictures."""
+    _train(
+        "image",
+        model,
+        datasets=data,
+        run=output,
+        settings=settings or [],
+        epochs=epochs,
+        minutes=minutes,
+        batch_size=batch_size,
+        device=device.value,
+        resume=resume,
+        seed=seed,
+    )
+
+
+@app.command()
+def export(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, one of each stage.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The bundle, a folder or .zip.")],
+    name: Annotated[str | None, typer.Option(help="The dancer's name.")] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unspecified",
+    data: Annotated[str, typer.Option(help="What they were trained on.")] = "unspecified",
+) -> None:
+    """Make a dancer bundle from training runs."""
+    from dancing.export import export as run
+
+    typer.echo(run(runs, output, name=name, licence=licence, data=data))
+
+
+@app.command()
+def dancers() -> None:
+    """List the dancers that are installed."""
+    from dancing import bundle
+
+    for name in bundle.embedded():
+        card = bundle.Bundle(name).card
+        mark = " (default)" if name == bundle.DEFAULT else ""
+        models = ", ".join(card[stage]["model"] for stage in ("motion", "image") if stage in card)
+        typer.echo(f"{name}{mark}: {models}; weights {card['licence']}")
+
+
+def main() -> NoReturn:
+    """Run the command line; errors for people become one line and exit code 1."""
+    _show_notes()
+    try:
+        app()
+    except DancingError as error:
+        _complain(error)
+    except ModuleNotFoundError as error:
+        extra = _EXTRA_OF.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        _complain(f"this needs {error.name}: pip install 'dancing[{extra}]'")
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        sys.exit(130)
+    except OSError as error:
+        _complain(f"{error.filename or 'system'}: {error.strerror or error}")
+    sys.exit(1)
+
+
+def _complain(error: DancingError | str) -> None:
+    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+
+
+def _show_notes() -> None:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        typer.echo(f"note: {message}", err=True)
+
+    warnings.showwarning = show
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("always", category=DancingWarning)
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Progress]:
+    """A progress bar with the time left; nothing where there is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(f"{title}: {{task.description}}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield tell

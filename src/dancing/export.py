@@ -1,0 +1,167 @@
+"""Make a dancer bundle from training runs: ONNX for inference, safetensors to go on training."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import shutil
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.torch import save
+
+from dancing import image, motion
+from dancing.audio import HOP_LENGTH, N_FFT, N_MFCC, SAMPLE_RATE
+from dancing.bundle import CARD, FORMAT
+from dancing.errors import DancingError
+from dancing.training import SafetensorsIO, TrainingModule, load_run
+from dancing.video import FPS
+
+_FAMILIES = {"motion": motion.FAMILIES, "image": image.FAMILIES}
+_SMALL = 4096
+
+
+def export(
+    runs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    name: str | None = None,
+    licence: str = "unspecified",
+    data: str = "unspecified",
+) -> Path:
+    """Write a bundle with one model of each stage.
+
+    Args:
+        runs: run folders, at most one of each stage.
+        output: the bundle's folder, or a .zip; an older bundle there is replaced.
+        name: the dancer's name. Default: the output's.
+        licence: of the weights, for the card.
+        data: what the weights were trained on, in words, for the card.
+
+    Returns:
+        The path written.
+
+    Raises:
+        DancingError: when a run cannot be used, or something else lies at `output`.
+    """
+    output = Path(output)
+    if output.is_dir() and any(output.iterdir()) and not (output / CARD).is_file():
+        raise DancingError(f"{output}: is a folder with other things in it, not a bundle")
+    files: dict[str, bytes] = {}
+    card: dict[str, Any] = {
+        "format": FORMAT,
+        "name": name or output.stem,
+        "licence": licence,
+        "data": data,
+        "fps": FPS,
+        "features": {
+            "sample_rate": SAMPLE_RATE,
+            "hop_length": HOP_LENGTH,
+            "n_fft": N_FFT,
+            "n_mfcc": N_MFCC,
+        },
+    }
+    for run in map(Path, runs):
+        module = load_run(run, _build)
+        origin = module.origin
+        stage = origin["stage"]
+        if stage in card:
+            raise DancingError(f"{run}: a second {stage} model; a bundle holds one of each stage")
+        card[stage] = {
+            "model": origin["model"],
+            "config": SafetensorsIO().load_checkpoint(run / "last.safetensors")["hyper_parameters"][
+                "config"
+            ],
+            **module.card(),
+            "training": {
+                "command": origin["command"],
+                "clips": origin["clips"],
+                "seconds": origin["seconds"],
+                "steps": module.steps_trained,
+                "sources": origin["sources"],
+            },
+        }
+        files[f"{stage}.onnx"] = _onnx(module)
+        halves = {key: _half(value) for key, value in module.state_dict().items()}
+        files[f"{stage}.safetensors"] = save(halves)
+    card["files"] = {key: hashlib.sha256(value).hexdigest() for key, value in files.items()}
+    files[CARD] = (json.dumps(card, indent=2) + "\n").encode()
+    _write(files, output)
+    return output
+
+
+def _build(config: dict[str, Any], origin: dict[str, Any]) -> TrainingModule:
+    family = import_module(_FAMILIES[origin["stage"]][origin["model"]])
+    return family.Training(family.Config(**config), origin)
+
+
+def _onnx(module: TrainingModule) -> bytes:
+    network, example, output = module.deployed()
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            network.eval(),
+            tuple(example.values()),
+            buffer,
+            input_names=list(example),
+            output_names=[output],
+            dynamic_axes={key: {0: "batch"} for key in [*example, output]},
+            dynamo=False,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    _store_half(model)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _store_half(model: onnx.ModelProto) -> None:
+    """Keep large weights as float16, cast back when loaded: half the size, computed as before."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _SMALL:
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    large = tensor.is_floating_point() and tensor.numel() >= _SMALL
+    return (tensor.half() if large else tensor).contiguous()
+
+
+def _write(files: dict[str, bytes], output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".bundle-", dir=output.parent) as scratch:
+            made = Path(scratch) / output.name
+            if output.suffix == ".zip":
+                with zipfile.ZipFile(made, "w") as archive:
+                    for name, content in files.items():
+                        archive.writestr(name, content)
+            else:
+                made.mkdir()
+                for name, content in files.items():
+                    (made / name).write_bytes(content)
+                if output.exists():
+                    shutil.move(output, Path(scratch) / "old")
+            made.replace(output)
+    except OSError as error:
+        raise DancingError(f"{output}: cannot be written ({error.strerror or error})") from error

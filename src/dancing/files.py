@@ -1,0 +1,77 @@
+"""Write files so that nothing is ever half-written; find the media files in a folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dancing.errors import DancingError
+
+MEDIA_SUFFIXES = frozenset(
+    ".mp3 .m4a .aac .ogg .oga .opus .flac .wav .aif .aiff .wma "
+    ".mp4 .mov .mkv .webm .avi .m4v .mpg .mpeg .3gp .ts".split()
+)
+VIDEO_SUFFIXES = frozenset(".mp4 .mov .mkv .webm .avi .m4v .mpg .mpeg .3gp .ts".split())
+
+
+@contextmanager
+def write_then_rename(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; rename it to `path` only if the block succeeds.
+
+    The temporary name keeps the suffix, which format libraries look at. Missing parent folders
+    are made.
+
+    Raises:
+        DancingError: when the place cannot be written or the disk is full.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DancingError(f"{path}: is a folder, a file name is needed")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=f".partial{path.suffix}", dir=path.parent
+        )
+    except OSError as error:
+        raise DancingError(f"{path}: cannot be written ({error.strerror or error})") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private; a result gets the permissions of any new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise DancingError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def expand(inputs: Iterable[str | Path], suffixes: Iterable[str], what: str) -> list[Path]:
+    """The files meant by a list of files and folders; folders give what they directly hold.
+
+    A file named by the user is taken whatever its suffix. Hidden files are left out.
+
+    Raises:
+        DancingError: when a folder holds no such file.
+    """
+    wanted = {suffix.lower() for suffix in suffixes}
+    found: list[Path] = []
+    for item in map(Path, inputs):
+        if not item.is_dir():
+            found.append(item)
+            continue
+        inside = sorted(
+            file
+            for file in item.iterdir()
+            if file.is_file() and file.suffix.lower() in wanted and not file.name.startswith(".")
+        )
+        if not inside:
+            raise DancingError(f"{item}: this folder holds no {what}")
+        found += inside
+    return found

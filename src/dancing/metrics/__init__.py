@@ -1,0 +1,66 @@
+"""Measures of dance and of pictures: pure functions on arrays.
+
+`dancing.metrics.motion` measures movement, `dancing.metrics.distributions` compares sets of
+clips, `dancing.metrics.picture` compares frames. Each docstring has the formula, its unit, its
+source and what to beware of.
+"""
+
+from dancing.metrics.distributions import (
+    Standardization,
+    bootstrap_interval,
+    diversity,
+    energy_distance,
+    frechet_distance,
+    standardize,
+)
+from dancing.metrics.motion import (
+    BODY_JOINTS,
+    BeatScore,
+    beat_score,
+    foot_sliding,
+    geometric_feature_names,
+    geometric_features,
+    jerk,
+    joint_speed,
+    kinetic_feature_names,
+    kinetic_features,
+    motion_beats,
+    motion_magnitude,
+)
+from dancing.metrics.picture import (
+    pck,
+    person_box,
+    pose_error,
+    psnr,
+    sharpness,
+    ssim,
+    steadiness,
+)
+
+__all__ = [
+    "BODY_JOINTS",
+    "BeatScore",
+    "Standardization",
+    "beat_score",
+    "bootstrap_interval",
+    "diversity",
+    "energy_distance",
+    "foot_sliding",
+    "frechet_distance",
+    "geometric_feature_names",
+    "geometric_features",
+    "jerk",
+    "joint_speed",
+    "kinetic_feature_names",
+    "kinetic_features",
+    "motion_beats",
+    "motion_magnitude",
+    "pck",
+    "person_box",
+    "pose_error",
+    "psnr",
+    "sharpness",
+    "ssim",
+    "standardize",
+    "steadiness",
+]

@@ -1,0 +1,162 @@
+"""All of it: songs and pose files in, video or pose files out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dancing import poses as pose_files
+from dancing.audio import Song, load_song
+from dancing.bundle import Bundle
+from dancing.choreographer import Choreographer
+from dancing.dancer import Dancer
+from dancing.errors import DancingError, DancingWarning
+from dancing.files import MEDIA_SUFFIXES, expand
+from dancing.poses import PoseSequence
+from dancing.video import FPS, VideoWriter
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage's name, steps done and steps in all."""
+
+
+def plan(
+    songs: Sequence[str | Path], output: str | Path | None, poses_from: str | Path | None = None
+) -> list[tuple[Path | None, Path]]:
+    """Which song becomes which file.
+
+    Args:
+        songs: songs, or folders of them.
+        output: a file for one song, a folder for one or more. Default: the working folder, each
+            video named like its song.
+        poses_from: a pose file; then there may be no song.
+
+    Returns:
+        Pairs of a song (None if there is only a pose file) and its output.
+
+    Raises:
+        DancingError: when there is no song, or one file is named for several songs.
+    """
+    found: list[Path | None] = [*expand(songs, MEDIA_SUFFIXES, "songs")]
+    if not found:
+        if poses_from is None:
+            raise DancingError("a song is needed, or poses to draw (--poses-from)")
+        found = [None]
+    names = [Path(song or poses_from or "").with_suffix(".mp4").name for song in found]
+    if output is None:
+        folder = Path()
+    elif Path(output).is_dir() or str(output).endswith(("/", os.sep)) or not Path(output).suffix:
+        folder = Path(output)
+    elif len(found) == 1:
+        return [(found[0], Path(output))]
+    else:
+        raise DancingError(
+            f"{output}: is one file, but there are {len(found)} songs; give a folder"
+        )
+    for index, song in enumerate(found):
+        # Two songs whose names differ in the suffix only keep it.
+        if names.count(Path(song or "").with_suffix(".mp4").name) > 1 and song is not None:
+            names[index] = f"{song.name}.mp4"
+    return [(song, folder / name) for song, name in zip(found, names, strict=True)]
+
+
+def generate(
+    song: str | Path | None,
+    output: str | Path,
+    *,
+    dancer: str | Path = "default",
+    motion: str | Path | None = None,
+    seed: int = 0,
+    poses: str | Path | None = None,
+    poses_from: str | Path | None = None,
+    style: str = "person",
+    start: float = 0.0,
+    duration: float | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Make a dance video from a song.
+
+    Args:
+        song: any audio or video file; with `poses_from` it only gives the sound, and may be None.
+        output: an .mp4; with the suffix .npz, .json or .csv the poses alone are written.
+        dancer: an embedded dancer's name, or a bundle.
+        motion: the bundle whose motion model is used. Default: the dancer's own, else the
+            default dancer's.
+        seed: the same seed gives the same file.
+        poses: a pose file to write beside the video.
+        poses_from: a pose file to draw instead of new poses.
+        style: 'person', 'skeleton' or 'side-by-side'.
+        start, duration: the part of the song, seconds. Default: all of it.
+        progress: told of what is done.
+
+    Returns:
+        The path written.
+
+    Raises:
+        DancingError: when an input cannot be used or the output cannot be written.
+    """
+    output = Path(output)
+    tell = progress or (lambda stage, done, total: None)
+    poses_only = output.suffix.lower() in pose_files.SUFFIXES
+    if not poses_only and output.suffix.lower() != ".mp4":
+        raise DancingError(f"{output}: the output is an .mp4, or .npz, .json or .csv for poses")
+    if poses is not None and Path(poses).suffix.lower() not in pose_files.SUFFIXES:
+        raise DancingError(f"{poses}: poses are written as .npz, .json or .csv")
+    bundle = Bundle(dancer)
+    drawer = Dancer(bundle)
+    if poses_from is not None:
+        sequence = _poses_from_file(poses_from, start, duration)
+    elif song is None:
+        raise DancingError("a song is needed, or poses to draw (--poses-from)")
+    else:
+        tell("listening", 0, 1)
+        music = load_song(song, start, duration)
+        tell("listening", 1, 1)
+        sequence = _choreograph(music, song, bundle, motion, seed, drawer, tell)
+    if poses_only:
+        sequence.save(output)
+        return output
+    if poses is not None:
+        sequence.save(poses)
+    width, height = drawer.frame_size(style)
+    with VideoWriter(output, width, height, sound=song, start=start) as video:
+        for done, frame in enumerate(drawer(sequence, style), 1):
+            video.write(frame)
+            tell("drawing", done, len(sequence))
+    return output
+
+
+def _choreograph(
+    music: Song,
+    song: str | Path,
+    bundle: Bundle,
+    motion: str | Path | None,
+    seed: int,
+    drawer: Dancer,
+    tell: Progress,
+) -> PoseSequence:
+    if not len(music.beats):
+        warnings.warn(
+            f"{song}: found no beat; the dance follows the sound alone",
+            category=DancingWarning,
+            stacklevel=3,
+        )
+    if motion is None:
+        motion_bundle = bundle if bundle.has("motion") else Bundle("default")
+    else:
+        motion_bundle = Bundle(motion)
+    tell("choreographing", 0, 1)
+    sequence = Choreographer(motion_bundle)(music, seed, drawer.placement)
+    tell("choreographing", 1, 1)
+    return sequence
+
+
+def _poses_from_file(path: str | Path, start: float, duration: float | None) -> PoseSequence:
+    sequence = PoseSequence.load(path)
+    sequence = sequence.resampled(FPS)
+    first = round(start * FPS)
+    last = len(sequence) if duration is None else first + max(1, round(duration * FPS))
+    if first >= len(sequence):
+        raise DancingError(f"{path}: has {sequence.duration:.1f} s of poses, none after {start} s")
+    return sequence if first == 0 and last >= len(sequence) else sequence[first:last]

@@ -1,0 +1,317 @@
+"""What training of both stages shares: the run folder, checkpoints, the Lightning trainer.
+
+A run folder holds `last.safetensors` (weights, optimiser state, dimensions and origin of the
+data: all that is needed to go on or to export), `samples/` (figures made on the way) and
+`logs/` (TensorBoard).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader, Dataset
+
+from dancing.dataset import Clip, source_hash
+from dancing.errors import DancingError, DancingWarning
+from dancing.files import write_then_rename
+from dancing.video import write_png
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CHECKPOINT = "last.safetensors"
+DEVICES = ("auto", "cpu", "cuda")
+_TREE = "checkpoint"
+_FIGURE_EVERY = 60.0
+_ConfigT = TypeVar("_ConfigT")
+
+
+class TrainingModule(L.LightningModule):
+    """A model family in training. Each family's file has one of these, named `Training`.
+
+    Args:
+        config: the family's `Config`: dimensions and hyperparameters.
+        origin: where the data come from, kept in the checkpoint: see `describe_data`.
+    """
+
+    def __init__(self, config: Any, origin: dict[str, Any]) -> None:
+        super().__init__()
+        self.config = config
+        self.origin = origin
+        self.hparams.update({"config": dataclasses.asdict(config), "origin": origin})
+        self._set_hparams(self.hparams)
+
+    def figure(self) -> NDArray[np.uint8]:
+        """A picture (H, W, 3) of what the model makes now."""
+        raise NotImplementedError
+
+    def deployed(self) -> tuple[torch.nn.Module, dict[str, torch.Tensor], str]:
+        """What is exported to ONNX: the module, example inputs by name, the output's name."""
+        raise NotImplementedError
+
+    def card(self) -> dict[str, Any]:
+        """What the bundle's card says of this stage: all that inference needs to know."""
+        raise NotImplementedError
+
+
+class SafetensorsIO(CheckpointIO):
+    """Lightning checkpoints as safetensors: tensors by number, the tree around them as JSON."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; the file under `path` is replaced at the end, never half-way."""
+        tensors: dict[str, torch.Tensor] = {}
+        tree = json.dumps(_pack(checkpoint, tensors))
+        with write_then_rename(path) as temporary:
+            save_file(tensors, temporary, metadata={_TREE: tree})
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, **_: Any) -> dict[str, Any]:
+        """Read a checkpoint back, on the CPU.
+
+        Raises:
+            DancingError: when the file is no such checkpoint.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                tree = json.loads((file.metadata() or {})[_TREE])
+                return _unpack(tree, file)
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise DancingError(f"{path}: not a checkpoint of this program ({error})") from error
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+def configured(kind: type[_ConfigT], settings: Sequence[str]) -> _ConfigT:
+    """A family's Config with some fields set, each given as 'name=value'.
+
+    Raises:
+        DancingError: for an unknown name or a value of the wrong type.
+    """
+    fields = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name not in fields:
+            raise DancingError(f"no setting '{name}'; there are {', '.join(fields)}")
+        try:
+            values[name] = type(fields[name])(text)
+        except ValueError as error:
+            raise DancingError(f"setting {name}: '{text}' is not a number") from error
+    return kind(**values)
+
+
+def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """Clips to train on, and those held out by the hash of their song or source.
+
+    With so few sources that one side would be empty, all are trained on and none is held out.
+    """
+    kept = [clip for clip in clips if not clip.held_out]
+    out = [clip for clip in clips if clip.held_out]
+    if kept and out:
+        return kept, out
+    warnings.warn(
+        "too few songs or sources to hold any out: no validation figures",
+        category=DancingWarning,
+        stacklevel=2,
+    )
+    return list(clips), []
+
+
+def describe_data(clips: Sequence[Clip]) -> dict[str, Any]:
+    """What a checkpoint keeps of its training data: sizes, where the dancer stands, sources."""
+    hips = np.concatenate([clip.landmarks[:, [23, 24]].mean(1) for clip in clips])
+    shoulders = np.concatenate([clip.landmarks[:, [11, 12]].mean(1) for clip in clips])
+    aspect = float(np.median([clip.aspect for clip in clips]))
+    torso = np.hypot(*((shoulders - hips) * [aspect, 1.0]).T)
+    return {
+        "command": shlex.join(["dancing", *sys.argv[1:]]),
+        "clips": len(clips),
+        "seconds": round(sum(clip.duration for clip in clips), 1),
+        "sources": sorted({source_hash(clip.split_key) for clip in clips}),
+        "placement": {
+            "x": round(float(np.median(hips[:, 0])), 4),
+            "y": round(float(np.median(hips[:, 1])), 4),
+            "torso": round(float(np.median(torso)), 4),
+            "aspect": round(aspect, 6),
+        },
+    }
+
+
+def fit(
+    module: TrainingModule,
+    train: Dataset[Any],
+    validation: Dataset[Any] | None,
+    run: Path,
+    *,
+    batch_size: int,
+    epochs: int,
+    minutes: float | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Train, on a CPU, one GPU or several, and leave the result in the run folder.
+
+    Args:
+        minutes: stop after this time, if the epochs have not ended before.
+        resume: go on from the run's checkpoint.
+
+    Returns:
+        The last value of every logged figure.
+
+    Raises:
+        DancingError: when the device is not there, or the run folder does not fit `resume`.
+    """
+    checkpoint = run / CHECKPOINT
+    check_run(run, resume)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DancingError("device 'cuda' was asked for, but PyTorch finds no such GPU")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    if resume:
+        stored = SafetensorsIO().load_checkpoint(checkpoint)["hyper_parameters"]["config"]
+        if stored != dataclasses.asdict(module.config):
+            raise DancingError(f"{run}: was trained with other settings: {stored}")
+    L.seed_everything(seed, workers=True, verbose=False)
+    saving = ModelCheckpoint(run, filename="last", enable_version_counter=False)
+    saving.FILE_EXTENSION = ".safetensors"
+    callbacks: list[Callback] = [saving, _Figures(run / "samples")]
+    visible = sys.stderr.isatty()
+    if visible:
+        callbacks.append(RichProgressBar())
+    trainer = L.Trainer(
+        accelerator="gpu" if device == "cuda" else device,
+        devices="auto",
+        max_epochs=epochs,
+        max_time=None if minutes is None else timedelta(minutes=minutes),
+        plugins=[SafetensorsIO()],
+        callbacks=callbacks,
+        logger=TensorBoardLogger(str(run), name="logs", version=""),
+        enable_progress_bar=visible,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+    )
+    loaders = [
+        DataLoader(train, batch_size, shuffle=True, drop_last=True),
+        None if validation is None else DataLoader(validation, batch_size),
+    ]
+    trainer.fit(module, *loaders, ckpt_path=checkpoint if resume else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    trainer.save_checkpoint(checkpoint)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def check_run(run: Path, resume: bool) -> None:
+    """Refuse a run folder that does not fit, before any work is done.
+
+    Raises:
+        DancingError: when there is nothing to resume, or something that would be overwritten.
+    """
+    exists = (run / CHECKPOINT).is_file()
+    if resume and not exists:
+        raise DancingError(f"{run}: nothing to resume, it holds no {CHECKPOINT}")
+    if exists and not resume:
+        raise DancingError(f"{run}: already holds a run; --resume it, or choose another folder")
+
+
+def load_run(run: Path, build: Callable[[dict[str, Any], dict[str, Any]], Any]) -> Any:
+    """The training module of a run folder, with its trained weights.
+
+    Args:
+        build: makes the untrained module from the stored config and origin.
+
+    Raises:
+        DancingError: when the folder holds no run.
+    """
+    path = run / CHECKPOINT
+    if not path.is_file():
+        raise DancingError(f"{run}: not a training run, it holds no {CHECKPOINT}")
+    checkpoint = SafetensorsIO().load_checkpoint(path)
+    try:
+        hyper = checkpoint["hyper_parameters"]
+        module = build(hyper["config"], hyper["origin"])
+        module.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise DancingError(f"{path}: does not fit this program's models ({error})") from error
+    module.steps_trained = int(checkpoint["global_step"])
+    return module.eval()
+
+
+class _Figures(Callback):
+    """Save the model's figure now and then, and to TensorBoard."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._last = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if time.monotonic() - self._last >= _FIGURE_EVERY:
+            self._save(trainer, module)
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._save(trainer, module)
+
+    def _save(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._last = time.monotonic()
+        if not trainer.is_global_zero or not isinstance(module, TrainingModule):
+            return
+        training = module.training
+        module.eval()
+        with torch.no_grad():
+            picture = module.figure()
+        module.train(training)
+        write_png(self._folder / f"step_{trainer.global_step:07d}.png", picture)
+        if isinstance(trainer.logger, TensorBoardLogger):
+            trainer.logger.experiment.add_image(
+                "samples", picture, trainer.global_step, dataformats="HWC"
+            )
+
+
+def _pack(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(node, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = node.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(node, dict):
+        return {"map": [[_pack(k, tensors), _pack(v, tensors)] for k, v in node.items()]}
+    if isinstance(node, list | tuple):
+        return [_pack(value, tensors) for value in node]
+    if isinstance(node, Path):
+        return str(node)
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    raise TypeError(f"a checkpoint cannot hold a {type(node).__name__}")
+
+
+def _unpack(node: Any, file: Any) -> Any:
+    if isinstance(node, dict):
+        if "tensor" in node:
+            return file.get_tensor(node["tensor"])
+        return {_unpack(k, file): _unpack(v, file) for k, v in node["map"]}
+    if isinstance(node, list):
+        return [_unpack(value, file) for value in node]
+    return node

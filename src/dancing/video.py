@@ -1,0 +1,298 @@
+"""Read frames of any video; write frames and a song's sound into an mp4. PyAV throughout."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from dancing.errors import DancingError, DancingWarning
+from dancing.files import write_then_rename
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FPS = 30
+AUDIO_RATE = 44_100
+_BT709 = 1
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video is, as seen on a screen (rotation and pixel shape applied).
+
+    Attributes:
+        width, height: pixels.
+        fps: average frames a second; videos of phones often vary around it.
+        duration: seconds, 0 if the file does not say.
+        has_sound: whether there is an audio track.
+    """
+
+    width: int
+    height: int
+    fps: float
+    duration: float
+    has_sound: bool
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Size, rate and length of a video.
+
+    Raises:
+        DancingError: when the file is missing, is no media file, or has no pictures.
+    """
+    with _open_video(path) as container:
+        stream = container.streams.video[0]
+        frame = next(_decode(container, path), None)
+        if frame is None:
+            raise DancingError(f"{path}: no picture of this video can be decoded")
+        width, height = _display_size(frame)
+        duration = container.duration / av.time_base if container.duration else 0.0
+        rate = stream.average_rate or stream.guessed_rate or FPS
+        return VideoInfo(width, height, float(rate), duration, bool(container.streams.audio))
+
+
+def read_frames(
+    path: str | Path, fps: float = FPS, height: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Frames of a video at a constant rate, resampled by time, upright, streamed.
+
+    Args:
+        path: any video that FFmpeg reads; variable frame rate and rotation are obeyed.
+        fps: output rate; output frame k shows the input frame nearest to k / fps seconds.
+        height: output height in pixels, the width keeps the aspect (both even); None keeps
+            the size.
+
+    Yields:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        DancingError: when the file is missing, is no media file, or has no pictures.
+    """
+    with _open_video(path) as container:
+        origin = (container.start_time or 0) / av.time_base
+        count = 0
+        previous: tuple[float, av.VideoFrame] | None = None
+        picture: NDArray[np.uint8] | None = None
+        size: tuple[int, int] | None = None
+        for frame in _decode(container, path):
+            if frame.time is None:
+                continue
+            size = size or _output_size(frame, height)
+            time = frame.time - origin
+            if previous is not None:
+                picture = None
+                while count / fps < (previous[0] + time) / 2:
+                    picture = _upright(previous[1], size) if picture is None else picture
+                    yield picture
+                    count += 1
+            previous = (time, frame)
+        if previous is None or size is None:
+            raise DancingError(f"{path}: no picture of this video can be decoded")
+        stream = container.streams.video[0]
+        length = 1 / float(stream.average_rate or fps)
+        picture = _upright(previous[1], size)
+        while count == 0 or count / fps < previous[0] + length - 0.5 / fps:
+            yield picture
+            count += 1
+
+
+def resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) uint8 at another size: bicubic up, area average down."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    way = "AREA" if height < picture.shape[0] else "BICUBIC"
+    return frame.reformat(width=width, height=height, interpolation=way).to_ndarray()
+
+
+def write_png(path: str | Path, picture: NDArray[np.uint8]) -> None:
+    """Write a picture (H, W, 3) uint8 RGB as a PNG file."""
+    codec = av.CodecContext.create("png", "w")
+    codec.height, codec.width = picture.shape[:2]
+    codec.pix_fmt, codec.time_base = "rgb24", Fraction(1, FPS)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    with write_then_rename(path) as temporary:
+        temporary.write_bytes(
+            b"".join(bytes(p) for p in [*codec.encode(frame), *codec.encode(None)])
+        )
+
+
+class VideoWriter:
+    """Write an mp4 (H.264, AAC sound, faststart) frame by frame. Use as a context manager.
+
+    The file appears under its name only when the block ends without an error. The sound is
+    streamed from the song's file and cut, or padded with silence, to the length of the pictures.
+
+    Args:
+        path: the mp4 to make.
+        width, height: pixels, both even.
+        sound: a media file whose sound goes in, or None for a silent video.
+        start: where in the song to begin, seconds.
+
+    Raises:
+        DancingError: when the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        width: int,
+        height: int,
+        sound: str | Path | None = None,
+        start: float = 0.0,
+    ) -> None:
+        if width % 2 or height % 2:
+            raise ValueError(f"an mp4 needs an even width and height, not {width}x{height}")
+        self._size = (width, height)
+        self._sound = sound
+        self._start = start
+        self._file = write_then_rename(path)
+        self._count = 0
+        self._samples = 0
+
+    def __enter__(self) -> VideoWriter:
+        self._temporary = self._file.__enter__()
+        try:
+            self._open()
+        except BaseException as error:
+            self._file.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except BaseException as failure:
+            kind, error, trace = type(failure), failure, failure.__traceback__
+            raise
+        finally:
+            # FFmpeg writes a trailer when it closes, which fails once more on a full disk.
+            try:
+                self._container.close()
+            except (FFmpegError, OSError) as failure:
+                if kind is None:
+                    kind, error, trace = type(failure), failure, failure.__traceback__
+                    self._file.__exit__(kind, error, trace)
+                    raise
+            self._file.__exit__(kind, error, trace)
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        """Add one picture, (H, W, 3) uint8 RGB."""
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709)
+        picture.pts = self._count
+        picture.time_base = Fraction(1, FPS)
+        self._container.mux(self._video.encode(picture))
+        self._count += 1
+        self._write_sound(until=self._count)
+
+    def _open(self) -> None:
+        self._container = av.open(
+            str(self._temporary), "w", format="mp4", options={"movflags": "+faststart"}
+        )
+        self._video = self._container.add_stream("libx264", rate=FPS)
+        self._video.width, self._video.height = self._size
+        self._video.pix_fmt = "yuv420p"
+        self._video.options = {"preset": "veryfast", "crf": "18"}
+        context = self._video.codec_context
+        context.color_primaries = context.color_trc = context.colorspace = _BT709
+        context.color_range = 1
+        if self._sound is not None:
+            self._audio = self._container.add_stream("aac", rate=AUDIO_RATE, layout="stereo")
+            self._audio.bit_rate = 192_000
+            self._blocks = _stereo_blocks(self._sound, self._start)
+            self._left_over = np.zeros((2, 0), np.float32)
+
+    def _write_sound(self, until: int) -> None:
+        """Encode the sound up to the end of video frame `until`, keeping both interleaved."""
+        if self._sound is None:
+            return
+        target = until * AUDIO_RATE // FPS
+        while self._samples < target:
+            if not self._left_over.shape[1]:
+                silence = np.zeros((2, target - self._samples), np.float32)
+                self._left_over = next(self._blocks, silence)
+            part = self._left_over[:, : target - self._samples]
+            self._left_over = self._left_over[:, part.shape[1] :]
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(part), format="fltp", layout="stereo"
+            )
+            frame.sample_rate = AUDIO_RATE
+            frame.pts = self._samples
+            frame.time_base = Fraction(1, AUDIO_RATE)
+            self._samples += part.shape[1]
+            self._container.mux(self._audio.encode(frame))
+
+    def _finish(self) -> None:
+        self._container.mux(self._video.encode(None))
+        if self._sound is not None:
+            self._container.mux(self._audio.encode(None))
+
+
+def _stereo_blocks(path: str | Path, start: float) -> Iterator[NDArray[np.float32]]:
+    from dancing.audio import decode_stereo
+
+    return decode_stereo(path, AUDIO_RATE, start)
+
+
+def _open_video(path: str | Path) -> av.container.InputContainer:
+    path = Path(path)
+    if not path.is_file():
+        raise DancingError(f"{path}: no such video file")
+    if not path.stat().st_size:
+        raise DancingError(f"{path}: the file is empty")
+    try:
+        container = av.open(str(path))
+    except (FFmpegError, OSError, ValueError) as error:
+        raise DancingError(f"{path}: not a media file that can be read") from error
+    # Cover art of a song is a 'video' stream of one picture.
+    if not container.streams.video or container.streams.video[0].disposition & 0x400:
+        container.close()
+        raise DancingError(f"{path}: has no pictures, a video is needed")
+    container.streams.video[0].thread_type = "AUTO"
+    return container
+
+
+def _decode(container: av.container.InputContainer, path: str | Path) -> Iterator[av.VideoFrame]:
+    """Decode as far as possible: a file cut short gives what is there, and a warning."""
+    try:
+        yield from container.decode(video=0)
+    except FFmpegError as error:
+        warnings.warn(
+            f"{path}: stopped at a damaged place ({error})", category=DancingWarning, stacklevel=3
+        )
+
+
+def _display_size(frame: av.VideoFrame) -> tuple[int, int]:
+    pixel = getattr(frame, "sample_aspect_ratio", None) or 1
+    width, height = round(frame.width * float(pixel)), frame.height
+    return (height, width) if frame.rotation % 180 else (width, height)
+
+
+def _output_size(frame: av.VideoFrame, height: int | None) -> tuple[int, int]:
+    width, full = _display_size(frame)
+    if height is None:
+        return width, full
+    return max(2, 2 * round(width * height / full / 2)), height
+
+
+def _upright(frame: av.VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
+    turns = round(frame.rotation / 90) % 4
+    width, height = size[::-1] if turns % 2 else size
+    shrinks = height < frame.height
+    picture = frame.reformat(
+        width=width,
+        height=height,
+        format="rgb24",
+        interpolation="AREA" if shrinks else "BICUBIC",
+    ).to_ndarray()
+    return np.ascontiguousarray(np.rot90(picture, turns))

@@ -1,0 +1,1 @@
+"""Media files that tests make: sounds, songs, pictures."""
