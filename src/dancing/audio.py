@@ -7,17 +7,18 @@ float32 at 22,050 Hz; feature rows come at 30 a second, row t centred on t / 30 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from dancing.errors import DancingError
+from dancing.errors import DancingError, DancingWarning
 
 if TYPE_CHECKING:
     import av
@@ -59,32 +60,58 @@ def decode_blocks(
         DancingError: when the file is missing, empty, no media file or without sound, or when
             nothing in it can be decoded. A damaged file gives what can be decoded, with a warning.
     """
+    for block in _decode(path, sample_rate, start, duration, _mono):
+        yield block[0]
+
+
+def decode_stereo(
+    path: str | Path, sample_rate: int, start: float = 0.0, duration: float | None = None
+) -> Iterator[np.ndarray]:
+    """Like `decode_blocks`, but for listening: (2, n) float32 blocks.
+
+    Sound of one channel, or of more than two, is mixed to the middle.
+    """
+    return _decode(path, sample_rate, start, duration, _stereo)
+
+
+def _decode(
+    path: str | Path,
+    sample_rate: int,
+    start: float,
+    duration: float | None,
+    mix: Callable[[np.ndarray], np.ndarray],
+) -> Iterator[np.ndarray]:
+    """Blocks (channels, n) float32, mixed and resampled."""
     import av
 
     wanted = None if duration is None else round(duration * sample_rate)
-    resampler, rate = None, 0
+    resampler: av.AudioResampler | None = None
+    rate = 0
     with _open(Path(path)) as container:
-        for mono, mono_rate in _mono_frames(container, Path(path), start):
-            converted = []
-            if mono_rate != rate:  # the first frame, or a chained stream that changes its rate
+        for samples, samples_rate in _sound(container, Path(path), start):
+            mixed = mix(samples)
+            layout = "mono" if len(mixed) == 1 else "stereo"
+            converted: list[av.AudioFrame] = []
+            # The first frame, or a chained stream that changes its rate.
+            if resampler is None or samples_rate != rate:
                 if resampler:
                     converted += resampler.resample(None)
-                rate = mono_rate
-                resampler = av.AudioResampler(format="fltp", layout="mono", rate=sample_rate)
-            frame = av.AudioFrame.from_ndarray(mono[None], format="fltp", layout="mono")
+                rate = samples_rate
+                resampler = av.AudioResampler(format="fltp", layout=layout, rate=sample_rate)
+            frame = av.AudioFrame.from_ndarray(mixed, format="fltp", layout=layout)
             frame.sample_rate = rate
             for part in chain(converted, resampler.resample(frame)):
-                block = part.to_ndarray()[0]
+                block = part.to_ndarray()
                 if wanted is not None:
-                    block = block[:wanted]
-                    wanted -= len(block)
-                if len(block):
+                    block = block[:, :wanted]
+                    wanted -= block.shape[1]
+                if block.shape[1]:
                     yield block
             if wanted == 0:
                 return
         for part in resampler.resample(None) if resampler else ():
-            block = part.to_ndarray()[0][:wanted]
-            if len(block):
+            block = part.to_ndarray()[:, :wanted]
+            if block.shape[1]:
                 yield block
 
 
@@ -110,10 +137,8 @@ def _open(path: Path) -> InputContainer:
     return container
 
 
-def _mono_frames(
-    container: InputContainer, path: Path, start: float
-) -> Iterator[tuple[np.ndarray, int]]:
-    """Decoded sound from `start` on: ((n,) float32, its sample rate), at the file's own rate.
+def _sound(container: InputContainer, path: Path, start: float) -> Iterator[tuple[np.ndarray, int]]:
+    """Decoded sound from `start` on: ((channels, n) float32, its sample rate), as in the file.
 
     Packets before `start` are read but not decoded. Seeking by the container would be faster on
     an hour's file, but is inexact for mp3 and others that carry no time stamps.
@@ -124,8 +149,9 @@ def _mono_frames(
     # A cover picture is a video stream too, but tells no time.
     films = [v for v in container.streams.video if not int(v.disposition) & _ATTACHED_PICTURE]
     reference = films[0] if films else stream
-    origin = float((reference.start_time or 0) * (reference.time_base or 0))
+    origin = float((reference.start_time or 0) * (reference.time_base or Fraction(0)))
     drop: int | None = None  # samples still to be left out
+    end = 0.0  # seconds up to which sound was decoded
     decoded, damaged = False, 0
     packets = container.demux(stream)
     while True:
@@ -147,20 +173,31 @@ def _mono_frames(
             continue
         for frame in frames:
             decoded = True
-            mono = _mono(frame)
+            samples = _samples(frame)
             if drop is None:
-                time = 0.0 if frame.pts is None else float(frame.pts * frame.time_base) - origin
-                drop = round((start - time) * frame.sample_rate)
+                # A raw stream may carry no time stamps: it begins at the origin.
+                stamp = origin if frame.time is None else frame.time
+                time = stamp - origin
+                drop, end = round((start - time) * frame.sample_rate), time
                 if drop < 0:  # the sound of a video may begin after its first picture
                     limit = (container.duration or 0) / av.time_base * frame.sample_rate
-                    mono = np.concatenate([np.zeros(int(min(-drop, limit)), np.float32), mono])
-            if drop < len(mono):
-                yield mono[max(drop, 0) :], frame.sample_rate
-            drop = max(drop - len(mono), 0)
-    if not decoded and (damaged or start <= 0):
+                    samples = np.pad(samples, ((0, 0), (int(min(-drop, limit)), 0)))
+            if drop < samples.shape[1]:
+                yield samples[:, max(drop, 0) :], frame.sample_rate
+            drop = max(drop - samples.shape[1], 0)
+            end += samples.shape[1] / frame.sample_rate
+    if damaged and not decoded:
         raise DancingError(f"{path}: no sound could be decoded, the file is damaged")
-    if damaged:
-        warnings.warn(f"{path}: damaged, {damaged} pieces of its sound left out", stacklevel=2)
+    if not decoded and start <= 0:
+        raise DancingError(f"{path}: has no sound, its audio track is empty")
+    promised = float((stream.duration or 0) * (stream.time_base or Fraction(0)))
+    # The length of a bare AAC stream is a guess of FFmpeg's, from its first bit rates.
+    if decoded and end < promised - 1 and container.format.name != "aac":
+        message = f"{path}: cut off, it ends after {end:.1f} s of {promised:.1f} s"
+        warnings.warn(message, DancingWarning, stacklevel=2)
+    elif damaged:
+        message = f"{path}: damaged, {damaged} pieces of its sound left out"
+        warnings.warn(message, DancingWarning, stacklevel=2)
 
 
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
@@ -168,17 +205,26 @@ _PREROLL = 1.0  # seconds decoded before the start, for decoders that need a pas
 _HOPELESS = 1000  # undecodable packets in a row after which a file is given up
 
 
-def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """(n,) float32 mean of the channels, from any sample format and number of channels."""
+def _samples(frame: av.AudioFrame) -> np.ndarray:
+    """(channels, n) float32 of any sample format; full scale is [-1, 1]."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
-    mono = samples.mean(0, dtype=np.float64)
+    values: np.ndarray = samples.astype(np.float32)
     if samples.dtype.kind == "u":
-        mono = mono / 128 - 1
+        values = values / 128 - 1
     elif samples.dtype.kind == "i":
-        mono /= -float(np.iinfo(samples.dtype).min)
-    return mono.astype(np.float32)
+        values /= 2.0 ** (8 * samples.dtype.itemsize - 1)
+    # A file of floats may hold anything.
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    return samples.mean(0, dtype=np.float64, keepdims=True).astype(np.float32)
+
+
+def _stereo(samples: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(samples) if len(samples) == 2 else _mono(samples).repeat(2, 0)
 
 
 def load_audio(path: str | Path, start: float = 0.0, duration: float | None = None) -> np.ndarray:
@@ -282,17 +328,33 @@ _RATIOS = (1 / 3, 1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2, 3)
 # Little more than an octave, so that double and half of a usual dance tempo cannot be chosen.
 _SLOWEST, _FASTEST = 70.5, 158.0
 _STEPS = 16  # sixteenths in a bar
-_NO_PULSE = 0.06  # confidence below which there are no beats; white noise has 0.04
+_NO_PULSE = 0.1  # confidence below which there are no beats; noise has 0.02 to 0.09
 
 # What tells the right reading of a song's metre: how much louder than average the onsets of each
 # band are at each sixteenth of a bar, the first being the downbeat, then five other signs (see
 # _Reading.cues). Learned by recipes/beat_template.py (logistic regression over readings).
+# fmt: off
 _TEMPLATE = np.array(
     [
-        [0.0] * 16
+        # below 220 Hz
+        [0.28, -0.21, -0.43, 0.08, -0.01, -0.11, 0.11, 0.03,
+         0.12, -0.10, 0.09, 0.04, -0.05, 0.01, 0.06, 0.10],
+        # to 810 Hz
+        [0.28, -0.27, -0.03, 0.17, -0.02, -0.06, -0.02, -0.04,
+         -0.09, -0.04, 0.22, -0.03, -0.12, 0.17, -0.11, -0.03],
+        # to 2.3 kHz
+        [0.06, -0.18, -0.13, 0.17, 0.09, -0.19, -0.07, -0.28,
+         0.02, -0.04, 0.09, 0.00, 0.24, 0.10, 0.11, 0.01],
+        # above
+        [-0.39, -0.18, 0.12, -0.08, 0.30, -0.36, -0.15, -0.44,
+         0.05, -0.06, 0.16, 0.19, 0.41, 0.12, 0.22, 0.09],
+        # change of sound and harmony
+        [1.61, 0.32, 0.79, -0.19, 0.29, -0.91, 0.10, 0.28,
+         -0.37, -1.16, -0.31, -0.20, -0.08, -0.45, 0.00, 0.29],
     ]
 )
-_CUES = np.array([0.0, 0, 0, 0, 0])
+# fmt: on
+_CUES = np.array([0.6, 0.78, 0.97, 0.3, 2.29])
 
 
 @dataclass(frozen=True)
@@ -347,7 +409,7 @@ def track_beats(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Beats:
     grid = readings[best].grid
     times = _settle(onsets, grid[shift % 4 :: 4])
     # The bars of the reading vote on which of the settled beats begin one.
-    bars = np.abs(times[:, None] - grid[None, shift::_STEPS]).argmin(0)
+    bars = np.searchsorted(times, grid[shift::_STEPS] - 0.15)
     downbeat = int(np.bincount(bars % 4, minlength=4).argmax())
 
     loud = np.flatnonzero(log_mel.max(1) > _AUDIBLE) / _BEAT_RATE
@@ -379,11 +441,16 @@ def _onsets(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     np.log1p(log_mel, out=log_mel)
     rise = np.zeros_like(log_mel)
     rise[2:] = np.maximum(log_mel[2:] - maximum_filter1d(log_mel[:-2], 3, axis=1), 0)
-    bands = [rise[:, low:high].mean(1) for low, high in zip(_BANDS, _BANDS[1:], strict=False)]
+    bands = [rise[:, low:high].mean(1) for low, high in pairwise(_BANDS)]
     onsets = np.stack(bands, axis=1).astype(np.float64)
     spread = onsets.std(0)
-    # A band without onsets, or a song without any, is not blown up to full size.
+    if spread.max() < _STEADY:
+        return log_mel, np.zeros_like(onsets)
+    # A band without onsets is not blown up to the size of the others.
     return log_mel, onsets / (spread + 0.1 * spread.max() + 0.01)
+
+
+_STEADY = 0.05  # spread of onset strength below which a sound is a mere tone; songs have 0.2 to 0.7
 
 
 def _tempo_curve(novelty: np.ndarray) -> tuple[np.ndarray, float]:
@@ -419,7 +486,8 @@ def _tempo_curve(novelty: np.ndarray) -> tuple[np.ndarray, float]:
     for step in reversed(back):
         path.append(int(step[path[-1]]))
     path.reverse()
-    regular = float(clarity[1][np.arange(len(path)), path].mean())
+    # At a slow tempo the period found may be half the one that is heard.
+    regular = max(float(clarity[b][np.arange(len(path)), path].mean()) for b in (1, 2))
     return _TEMPI[path], float(np.clip(regular, 0, 1))
 
 
@@ -519,7 +587,9 @@ def _readings(log_mel: np.ndarray, onsets: np.ndarray, tempo: np.ndarray) -> lis
         ]
         on_grid = float((heard.mean(0) / (onsets.mean(0) + 1e-9)).mean())
         usual = -(np.log2(60 / np.median(np.diff(beats)) / 110) ** 2)
-        readings.append(_Reading(grid, profile - profile.mean(0), np.array([*alike, on_grid, usual])))
+        readings.append(
+            _Reading(grid, profile - profile.mean(0), np.array([*alike, on_grid, usual]))
+        )
     return readings
 
 
@@ -547,9 +617,13 @@ def _settle(onsets: np.ndarray, beats: np.ndarray) -> np.ndarray:
     if len(settled) < 4:
         settled = beats
     settled = _cover(settled, length / _BEAT_RATE)
+    settled -= _LATE
     if len(settled) >= 7:  # beats lie on frames of 10 ms: a steady hand between them
         settled = savgol_filter(settled, 7, 2)
     return settled
+
+
+_LATE = 0.004  # seconds by which onset strength peaks after a beat; measured on known beats
 
 
 # ------------------------------------------------------------------------------------ songs

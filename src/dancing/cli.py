@@ -17,6 +17,7 @@ import dancing
 from dancing.errors import DancingError, DancingWarning
 
 if TYPE_CHECKING:
+    from dancing.evaluation.table import Report
     from dancing.pipeline import Progress
 
 _EXTRA_OF = {
@@ -38,6 +39,10 @@ app = typer.Typer(
 )
 train_app = typer.Typer(help="Train a model on datasets.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
+evaluate_app = typer.Typer(
+    help="Score a bundle on clips that it was not trained on.", no_args_is_help=True
+)
+app.add_typer(evaluate_app, name="evaluate")
 
 
 class Style(StrEnum):
@@ -256,6 +261,93 @@ def train_image(
     )
 
 
+_Bundle = Annotated[str, typer.Option(help="A dancer's name, or a bundle.")]
+_Scored = Annotated[list[Path], typer.Option(help="Dataset to score on; may be given again.")]
+_Known = Annotated[
+    list[Path] | None,
+    typer.Option(help="Dataset of training clips, to compare with; may be given again."),
+]
+_IncludeTraining = Annotated[
+    bool, typer.Option("--include-training", help="Score clips of the training data too.")
+]
+_Json = Annotated[Path | None, typer.Option("--json", help="Write all numbers, OUT.json.")]
+_Markdown = Annotated[Path | None, typer.Option(help="Write the table, OUT.md.")]
+
+
+def _report(report: Report, json: Path | None, markdown: Path | None, plot: Path | None) -> None:
+    report.show()
+    if json is not None:
+        report.save_json(json)
+    if markdown is not None:
+        report.save_markdown(markdown)
+    for path in (json, markdown, plot):
+        if path is not None:
+            typer.echo(path)
+
+
+@evaluate_app.command("motion")
+def evaluate_motion(
+    data: _Scored,
+    bundle: _Bundle = "default",
+    train_data: _Known = None,
+    songs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of songs to dance to as well; exact beats in a .json beside."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Dances a clip.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same table.")] = 0,
+    include_training: _IncludeTraining = False,
+    json: _Json = None,
+    markdown: _Markdown = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw speed and beats, OUT.png.")] = None,
+) -> None:
+    """Score stage 1: does it dance, to this music, like the data?"""
+    from dancing.evaluation import motion
+
+    with _progress("evaluate") as progress:
+        report = motion.evaluate(
+            bundle,
+            data,
+            train_data=train_data or [],
+            songs=songs,
+            seeds=seeds,
+            seed=seed,
+            include_training=include_training,
+            plot=plot,
+            progress=progress,
+        )
+    _report(report, json, markdown, plot)
+
+
+@evaluate_app.command("image")
+def evaluate_image(
+    data: _Scored,
+    bundle: _Bundle = "default",
+    train_data: _Known = None,
+    frames: Annotated[int, typer.Option(min=2, help="Score so many frames at most.")] = 200,
+    include_training: _IncludeTraining = False,
+    json: _Json = None,
+    markdown: _Markdown = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the worst, median and best frame, OUT.png.")
+    ] = None,
+) -> None:
+    """Score stage 2: does it draw the person, in this pose, as the camera would?"""
+    from dancing.evaluation import image
+
+    with _progress("evaluate") as progress:
+        report = image.evaluate(
+            bundle,
+            data,
+            train_data=train_data or [],
+            frames=frames,
+            include_training=include_training,
+            plot=plot,
+            progress=progress,
+        )
+    _report(report, json, markdown, plot)
+
+
 @app.command()
 def export(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, one of each stage.")],
@@ -307,8 +399,13 @@ def _complain(error: DancingError | str) -> None:
 
 
 def _show_notes() -> None:
+    shown = set()
+
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        typer.echo(f"note: {message}", err=True)
+        # A song is read twice, for its features and for the video's sound.
+        if str(message) not in shown:
+            shown.add(str(message))
+            typer.echo(f"note: {message}", err=True)
 
     warnings.showwarning = show
     warnings.simplefilter("ignore")

@@ -7,6 +7,8 @@ docs/data.md describes the layout.
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,8 +19,9 @@ import h5py
 import numpy as np
 
 from dancing.errors import DancingError
-from dancing.files import write_then_rename
+from dancing.files import MEDIA_SUFFIXES, write_then_rename
 from dancing.poses import N_LANDMARKS, PoseSequence, interpolate
+from dancing.poses import SUFFIXES as POSE_SUFFIXES
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,6 +32,7 @@ SUFFIXES = (".h5", ".hdf5")
 HELD_OUT_FRACTION = 0.1
 
 _POSE_KEYS = ("pose_landmark_sequences", "pose_landmarks")
+_FILE_SUFFIXES = {*MEDIA_SUFFIXES, *POSE_SUFFIXES, *SUFFIXES}
 _MAX_FRAMES = 30 * 3600 * 24
 _MAX_SIDE = 8192
 _GZIP_LEVEL = 1  # readable by plain h5py, and fast enough to keep up with a video
@@ -89,8 +93,17 @@ class Clip:
 
     @property
     def split_key(self) -> str:
-        """What must never lie on both sides of a split: the song if known, else the source."""
+        """What decides on which side of a split the clip lies: the song if known, else the source.
+
+        Clips of one source may differ in whether their song is known, so a split has to look at
+        `origins` too.
+        """
         return str(self.attributes.get("song") or self.source)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Hashes of song and source: clips that share one must not lie on both sides."""
+        return frozenset({source_hash(self.split_key), source_hash(self.source)})
 
     @property
     def held_out(self) -> bool:
@@ -287,8 +300,17 @@ class DatasetWriter:
 
 
 def source_hash(key: str) -> str:
-    """Hash of a clip's `split_key`: what training stores to tell later what it has seen."""
-    return hashlib.sha256(key.encode()).hexdigest()[:16]
+    """Hash of the name of a song or source: what training stores to tell later what it has seen.
+
+    Folders, upper case and the suffix of a known file type are left out, so that `Music/Song.MP3`,
+    `song.wav` and a video `song.mp4` are one.
+    """
+    name = unicodedata.normalize("NFKC", key).strip().casefold().rstrip("/\\")
+    name = re.split(r"[/\\]", name)[-1]
+    stem, dot, suffix = name.rpartition(".")
+    if stem and dot + suffix in _FILE_SUFFIXES:
+        name = stem
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def is_held_out(key: str) -> bool:

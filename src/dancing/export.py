@@ -26,7 +26,7 @@ from dancing import image, motion
 from dancing.audio import HOP_LENGTH, N_FFT, N_MFCC, SAMPLE_RATE
 from dancing.bundle import CARD, FORMAT
 from dancing.errors import DancingError
-from dancing.training import SafetensorsIO, TrainingModule, load_run
+from dancing.training import CHECKPOINT, SafetensorsIO, TrainingModule
 from dancing.video import FPS
 
 _FAMILIES = {"motion": motion.FAMILIES, "image": image.FAMILIES}
@@ -74,22 +74,20 @@ def export(
         },
     }
     for run in map(Path, runs):
-        module = load_run(run, _build)
+        module, checkpoint = load_run(run)
         origin = module.origin
         stage = origin["stage"]
         if stage in card:
             raise DancingError(f"{run}: a second {stage} model; a bundle holds one of each stage")
         card[stage] = {
             "model": origin["model"],
-            "config": SafetensorsIO().load_checkpoint(run / "last.safetensors")["hyper_parameters"][
-                "config"
-            ],
+            "config": checkpoint["hyper_parameters"]["config"],
             **module.card(),
             "training": {
                 "command": origin["command"],
                 "clips": origin["clips"],
                 "seconds": origin["seconds"],
-                "steps": module.steps_trained,
+                "steps": checkpoint["global_step"],
                 "sources": origin["sources"],
             },
         }
@@ -102,9 +100,25 @@ def export(
     return output
 
 
-def _build(config: dict[str, Any], origin: dict[str, Any]) -> TrainingModule:
-    family = import_module(_FAMILIES[origin["stage"]][origin["model"]])
-    return family.Training(family.Config(**config), origin)
+def load_run(run: str | Path) -> tuple[TrainingModule, dict[str, Any]]:
+    """The training module of a run folder with its trained weights, and its whole checkpoint.
+
+    Raises:
+        DancingError: when the folder holds no run, or one of unknown models.
+    """
+    path = Path(run) / CHECKPOINT
+    if not path.is_file():
+        raise DancingError(f"{run}: not a training run, it holds no {CHECKPOINT}")
+    checkpoint = SafetensorsIO().load_checkpoint(path)
+    try:
+        config = checkpoint["hyper_parameters"]["config"]
+        origin = checkpoint["hyper_parameters"]["origin"]
+        family = import_module(_FAMILIES[origin["stage"]][origin["model"]])
+        module = family.Training(family.Config(**config), origin)
+        module.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise DancingError(f"{path}: does not fit this program's models ({error})") from error
+    return module.eval(), checkpoint
 
 
 def _onnx(module: TrainingModule) -> bytes:
@@ -116,7 +130,7 @@ def _onnx(module: TrainingModule) -> bytes:
         torch.onnx.export(
             network.eval(),
             tuple(example.values()),
-            buffer,
+            buffer,  # type: ignore[arg-type]
             input_names=list(example),
             output_names=[output],
             dynamic_axes={key: {0: "batch"} for key in [*example, output]},

@@ -261,8 +261,12 @@ class _Track:
 
     @property
     def weight(self) -> float:
-        """How much of the video the person is: area summed over time."""
-        return float(np.square(self.sizes).sum())
+        """Who is the dancer: the cube of the size summed over time.
+
+        A person who is there all the time must not outweigh a larger one who comes later, nor
+        somebody who passes close to the camera the dancer behind.
+        """
+        return float(np.power(self.sizes, 3).sum())
 
     def __len__(self) -> int:
         return self.frames[-1] - self.frames[0] + 1
@@ -478,6 +482,10 @@ def _clips_of_video(
             tracks.add(count, people, picture.shape[1] / picture.shape[0])
             count += 1
             progress(path.name, count, total and max(total, count))
+    if total and count < total - FPS // 2:
+        report.warnings.append(
+            f"{path}: only {count / FPS:.1f} s of its {info.duration:.1f} s can be read"
+        )
     pieces = [track for track in tracks.dancer() if len(track) >= SHORTEST_CLIP]
     if not pieces:
         enough = " for a second on end" if tracks.tracks else ""

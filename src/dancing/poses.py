@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +81,17 @@ MIRROR = tuple(_mirror_index(name) for name in LANDMARKS)
 """MIRROR[i] is the landmark that i becomes when the picture is flipped left to right."""
 
 _SIDE_COLOURS = {"left": (255, 138, 60), "right": (70, 170, 255), "middle": (235, 235, 235)}
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    OSError,
+    EOFError,
+    RecursionError,
+    csv.Error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _OPTIONAL = ("visibility", "world", "beats")
 _SCALARS = ("fps", "aspect")
 SUFFIXES = (".npz", ".json", ".csv")
@@ -229,7 +242,7 @@ class PoseSequence:
             return cls(**reader(path))
         except DancingError as error:
             raise DancingError(f"{path}: {error}") from error
-        except (ValueError, KeyError, TypeError, OSError, EOFError, csv.Error) as error:
+        except _UNREADABLE as error:
             raise DancingError(f"{path}: cannot be read as a pose file ({error})") from error
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 
+from dancing.audio import decode_stereo
 from dancing.errors import DancingError, DancingWarning
 from dancing.files import write_then_rename
 
@@ -109,8 +112,21 @@ def resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
     if picture.shape[:2] == (height, width):
         return picture
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    way = "AREA" if height < picture.shape[0] else "BICUBIC"
-    return frame.reformat(width=width, height=height, interpolation=way).to_ndarray()
+    return _reformatted(frame, width, height, "rgb24").to_ndarray().astype(np.uint8, copy=False)
+
+
+def cut(picture: NDArray[np.uint8], view: Sequence[float]) -> NDArray[np.uint8]:
+    """The view (left, top, right, bottom) of a picture (H, W, ...), in fractions of its size.
+
+    Outside the picture, its edge is repeated.
+    """
+    height, width = picture.shape[:2]
+    left, top, right, bottom = (
+        round(value * side) for value, side in zip(view, (width, height) * 2, strict=True)
+    )
+    rows = np.clip(np.arange(top, bottom), 0, height - 1)
+    columns = np.clip(np.arange(left, right), 0, width - 1)
+    return picture[rows][:, columns]
 
 
 def write_png(path: str | Path, picture: NDArray[np.uint8]) -> None:
@@ -188,7 +204,7 @@ class VideoWriter:
     def write(self, frame: NDArray[np.uint8]) -> None:
         """Add one picture, (H, W, 3) uint8 RGB."""
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709)
+        picture = _reformatted(picture, picture.width, picture.height, "yuv420p", _BT709)
         picture.pts = self._count
         picture.time_base = Fraction(1, FPS)
         self._container.mux(self._video.encode(picture))
@@ -209,7 +225,7 @@ class VideoWriter:
         if self._sound is not None:
             self._audio = self._container.add_stream("aac", rate=AUDIO_RATE, layout="stereo")
             self._audio.bit_rate = 192_000
-            self._blocks = _stereo_blocks(self._sound, self._start)
+            self._blocks = decode_stereo(self._sound, AUDIO_RATE, self._start)
             self._left_over = np.zeros((2, 0), np.float32)
 
     def _write_sound(self, until: int) -> None:
@@ -236,12 +252,6 @@ class VideoWriter:
         self._container.mux(self._video.encode(None))
         if self._sound is not None:
             self._container.mux(self._audio.encode(None))
-
-
-def _stereo_blocks(path: str | Path, start: float) -> Iterator[NDArray[np.float32]]:
-    from dancing.audio import decode_stereo
-
-    return decode_stereo(path, AUDIO_RATE, start)
 
 
 def _open_video(path: str | Path) -> av.container.InputContainer:
@@ -288,11 +298,25 @@ def _output_size(frame: av.VideoFrame, height: int | None) -> tuple[int, int]:
 def _upright(frame: av.VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
     turns = round(frame.rotation / 90) % 4
     width, height = size[::-1] if turns % 2 else size
-    shrinks = height < frame.height
-    picture = frame.reformat(
-        width=width,
-        height=height,
-        format="rgb24",
-        interpolation="AREA" if shrinks else "BICUBIC",
-    ).to_ndarray()
+    picture = _reformatted(frame, width, height, "rgb24").to_ndarray().astype(np.uint8, copy=False)
     return np.ascontiguousarray(np.rot90(picture, turns))
+
+
+_reformatters = threading.local()
+
+
+def _reformatted(
+    frame: av.VideoFrame, width: int, height: int, pixels: str, colorspace: int | None = None
+) -> av.VideoFrame:
+    """A frame in another size or pixel format.
+
+    FFmpeg's scaler takes longer to set up than to run, so one is kept for each kind of use; and
+    it holds state, so each thread has its own.
+    """
+    key = (frame.width, frame.height, frame.format.name, width, height, pixels)
+    scalers: dict[Any, VideoReformatter] = _reformatters.__dict__
+    scaler = scalers.setdefault(str(key), VideoReformatter())
+    way = "AREA" if height < frame.height else "BICUBIC"
+    return scaler.reformat(
+        frame, width, height, pixels, dst_colorspace=colorspace, interpolation=way
+    )

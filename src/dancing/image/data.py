@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import Dataset as TorchDataset
 
 from dancing.dataset import Clip
 from dancing.errors import DancingError
-from dancing.video import resize
+from dancing.video import cut, resize
 
 _MIN_EPOCH = 4096
 
@@ -95,14 +94,3 @@ def square_view(clips: Sequence[Clip]) -> list[float]:
     centre = (low + high) / 2
     corners = np.concatenate([centre - side / 2, centre + side / 2])
     return [round(float(v), 5) for v in corners / [width, height, width, height]]
-
-
-def cut(picture: NDArray[np.uint8], view: Sequence[float]) -> NDArray[np.uint8]:
-    """The view of a picture (H, W, 3); outside, its edge is repeated."""
-    height, width = picture.shape[:2]
-    left, top, right, bottom = (
-        round(value * side) for value, side in zip(view, (width, height) * 2, strict=True)
-    )
-    rows = np.clip(np.arange(top, bottom), 0, height - 1)
-    columns = np.clip(np.arange(left, right), 0, width - 1)
-    return picture[rows][:, columns]

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from dancing.dataset import Clip
 from dancing.errors import DancingError
-from dancing.poses import MIRROR, body_frame
+from dancing.poses import body_frame
 
 _MIN_EPOCH = 4096
 
@@ -23,7 +23,7 @@ class Windows(TorchDataset[dict[str, torch.Tensor]]):
         clips: clips of open datasets; those without sound, or too short, are left out.
         window: T.
         n_mfcc: features a frame that the model wants.
-        augment: shift windows at random and mirror every second one.
+        augment: shift windows at random and repeat a small set, so that an epoch is not too short.
 
     Raises:
         DancingError: when no clip fits.
@@ -62,10 +62,8 @@ class Windows(TorchDataset[dict[str, torch.Tensor]]):
         if self._augment:
             shift = int(torch.randint(0, max(1, self._window // 8), ()))
             start = min(start + shift, len(poses) - self._window)
-        poses = poses[start : start + self._window]
-        if self._augment and torch.rand(()) < 0.5:
-            poses = poses[:, list(MIRROR)] * torch.tensor([-1.0, 1.0])
-        return {"mfcc": mfcc[start : start + self._window], "poses": poses}
+        stop = start + self._window
+        return {"mfcc": mfcc[start:stop], "poses": poses[start:stop]}
 
     def feature_statistics(self) -> dict[str, Any]:
         """Mean and standard deviation of every MFCC, as lists."""

@@ -79,8 +79,8 @@ class Deployed(nn.Module):
     def __init__(self, network: LstmVae, mean: torch.Tensor, std: torch.Tensor) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
+        self.mean = nn.Buffer(mean)
+        self.std = nn.Buffer(std)
 
     def forward(self, mfcc: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         return self.network((mfcc - self.mean) / self.std, noise)[0]
@@ -94,8 +94,8 @@ class Training(TrainingModule):
     def __init__(self, config: Config, origin: dict[str, Any]) -> None:
         super().__init__(config, origin)
         self.network = LstmVae(config)
-        self.register_buffer("mfcc_mean", torch.tensor(origin["mfcc_mean"]))
-        self.register_buffer("mfcc_std", torch.tensor(origin["mfcc_std"]))
+        self.mfcc_mean = nn.Buffer(torch.tensor(origin["mfcc_mean"]))
+        self.mfcc_std = nn.Buffer(torch.tensor(origin["mfcc_std"]))
         self._examples: dict[str, torch.Tensor] = {}
 
     def losses(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,8 +103,9 @@ class Training(TrainingModule):
         mfcc = (batch["mfcc"] - self.mfcc_mean) / self.mfcc_std
         noise = torch.randn(len(mfcc), self.config.latent_dim, device=mfcc.device)
         poses, mean, log_var = self.network(mfcc, noise)
+        mean, log_var = mean.float(), log_var.float()
         divergence = -0.5 * (1 + log_var - mean.square() - log_var.exp()).sum(1).mean()
-        return nn.functional.mse_loss(poses, batch["poses"]), divergence
+        return nn.functional.mse_loss(poses.float(), batch["poses"]), divergence
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
         reconstruction, divergence = self.losses(batch)
@@ -125,7 +126,7 @@ class Training(TrainingModule):
         self._examples = self._examples or batch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
+        return torch.optim.Adam(self.parameters(), lr=self.config.learning_rate, fused=True)
 
     def figure(self) -> NDArray[np.uint8]:
         """Three windows: real poses over time above generated ones."""

@@ -1,0 +1,113 @@
+"""Which clips are scored, and what was found on them as a figure with its interval."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dancing.bundle import Bundle
+from dancing.dataset import Clip, Dataset, source_hash
+from dancing.errors import DancingError
+from dancing.evaluation.table import Figure
+from dancing.metrics import bootstrap_interval
+
+
+@contextmanager
+def opened(paths: Sequence[str | Path]) -> Iterator[list[Clip]]:
+    """All clips of dataset files, which stay open within the block."""
+    with ExitStack() as stack:
+        yield [clip for path in paths for clip in stack.enter_context(Dataset(path))]
+
+
+def trained_on(bundle: Bundle, stage: str) -> frozenset[str]:
+    """Hashes of the songs and sources that a bundle's model of this stage was trained on."""
+    training = bundle.settings(stage).get("training")
+    sources = training.get("sources") if isinstance(training, dict) else None
+    return frozenset(map(str, sources)) if isinstance(sources, list) else frozenset()
+
+
+def unseen(
+    clips: Sequence[Clip], bundle: Bundle, stage: str, include_training: bool
+) -> tuple[list[Clip], dict[str, Any], list[str]]:
+    """The clips that the bundle was not trained on.
+
+    Args:
+        include_training: take all of them, and say so.
+
+    Returns:
+        The clips to score; facts for the report; notes for its reader.
+
+    Raises:
+        DancingError: when no clip is left.
+    """
+    sources = trained_on(bundle, stage)
+    seen = [clip for clip in clips if clip.origins & sources]
+    notes = []
+    if not sources:
+        notes.append(
+            f"the card of {bundle.name} does not say what its {stage} model was trained on: "
+            "whether these clips are new to it is unknown"
+        )
+    if include_training:
+        if seen:
+            notes.append(
+                f"INCLUDES TRAINING DATA: {len(seen)} of {len(clips)} clips were trained on, "
+                "these are not figures for new material"
+            )
+        kept, left_out = list(clips), []
+    else:
+        kept = [clip for clip in clips if not clip.origins & sources]
+        left_out = [clip.name for clip in seen]
+        if left_out:
+            notes.append(
+                f"left out: {len(left_out)} of {len(clips)} clips, the bundle was trained on them"
+            )
+    if not kept:
+        raise DancingError(
+            f"{bundle.name} was trained on all {len(clips)} clips given: name others, "
+            "or score it on what it knows with --include-training"
+        )
+    facts = {
+        "bundle": bundle.name,
+        "model": str(bundle.settings(stage).get("model", stage)),
+        "command": shlex.join(["dancing", *sys.argv[1:]]),
+        "clips": len(kept),
+        "songs_or_sources": len({group(clip) for clip in kept}),
+        "left_out": left_out,
+        "includes_training": bool(include_training and seen),
+    }
+    return kept, facts, notes
+
+
+def group(clip: Clip) -> str:
+    """What clips have in common that are not independent of each other: their song or source."""
+    return source_hash(clip.split_key)
+
+
+def mean_figure(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Figure | None:
+    """The mean over clips, with a 95 % interval by resampling their groups.
+
+    Clips of one song are not independent, so whole groups are drawn. One group has no interval.
+    """
+    if not values:
+        return None
+    names = sorted(set(groups))
+    array = np.array(values, np.float64)
+    member = np.array([names.index(name) for name in groups])
+    sums, counts = np.bincount(member, array), np.bincount(member)
+    if len(names) < 2:
+        return Figure(float(array.mean()))
+
+    def mean(drawn: Any, axis: int) -> Any:
+        index = drawn.astype(np.intp)
+        return sums[index].sum(axis) / counts[index].sum(axis)
+
+    return Figure(
+        float(array.mean()), *bootstrap_interval(np.arange(len(names)), seed, statistic=mean)
+    )

@@ -1,0 +1,183 @@
+"""What an evaluation found: as text, Markdown, JSON, or a table on a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dancing
+from dancing.files import write_then_rename
+
+ABSENT = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A measure: its key in JSON, its title in tables, the digits and whether its interval is
+    printed there."""
+
+    key: str
+    title: str
+    digits: int
+    interval: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value, with the ends of its 95 % interval where it has one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found of one thing.
+
+    Attributes:
+        name: what it is.
+        figures: by column key; None, or no entry, where a figure is not defined.
+        details: the values of every clip.
+    """
+
+    name: str
+    figures: dict[str, Figure | None]
+    details: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A table with its origin.
+
+    Attributes:
+        title: one line.
+        facts: bundle, data, command and counts.
+        columns, rows: the table.
+        notes: what the reader has to know, one line each.
+    """
+
+    title: str
+    facts: dict[str, Any]
+    columns: tuple[Column, ...]
+    rows: list[Row]
+    notes: list[str]
+
+    def row(self, name: str) -> Row:
+        """The row of this name."""
+        return next(row for row in self.rows if row.name == name)
+
+    def save_json(self, path: str | Path) -> None:
+        """Write all numbers, those of every clip too; what is not defined is null."""
+        content = {
+            "dancing": dancing.__version__,
+            "title": self.title,
+            **self.facts,
+            "columns": {column.key: column.title for column in self.columns},
+            "rows": [
+                {
+                    "name": row.name,
+                    "figures": {
+                        column.key: _plain_figure(row.figures.get(column.key))
+                        for column in self.columns
+                    },
+                    "clips": row.details,
+                }
+                for row in self.rows
+            ],
+            "notes": self.notes,
+        }
+        text = json.dumps(_finite(content), indent=1, allow_nan=False, ensure_ascii=False)
+        with write_then_rename(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    def save_markdown(self, path: str | Path) -> None:
+        """Write the table and its notes as Markdown."""
+        cells = [[cell.replace("|", "\\|") for cell in line] for line in self._cells()]
+        rule = ["---", *["---:"] * len(self.columns)]
+        table = ["| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:])]
+        lines = [f"### {self.title}", "", f"`{self.facts['command']}`", "", *table, ""]
+        lines += [f"- {note}" for note in self.notes]
+        with write_then_rename(path) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def text(self) -> list[str]:
+        """The lines of the table in plain aligned text."""
+        cells = self._cells()
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if index else cell.ljust(width)
+                for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in cells
+        ]
+        return [self.title, "", *lines, "", *(f"- {note}" for note in self.notes)]
+
+    def show(self) -> None:
+        """Print it: on a terminal rich tables, as many as its width needs, else plain text."""
+        from rich.console import Console
+        from rich.table import Table
+
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            print("\n".join(self.text()))
+            return
+        names, *columns = zip(*self._cells(), strict=True)
+        console.print(self.title, style="bold", markup=False)
+        while columns:
+            table = Table(box=None, header_style="bold", pad_edge=False)
+            table.add_column("", no_wrap=True)
+            left = console.width - max(map(len, names))
+            taken = []
+            while columns and (not taken or left >= 2 + max(map(len, columns[0]))):
+                taken.append(columns.pop(0))
+                left -= 2 + max(map(len, taken[-1]))
+                table.add_column(taken[-1][0], justify="right", no_wrap=True)
+            for name, *cells in list(zip(names, *taken, strict=True))[1:]:
+                table.add_row(name, *cells)
+            console.print(table)
+            console.print()
+        for note in self.notes:
+            console.print(f"- {note}", markup=False)
+
+    def _cells(self) -> list[list[str]]:
+        head = ["", *(column.title for column in self.columns)]
+        return [head, *([row.name, *self._figures(row)] for row in self.rows)]
+
+    def _figures(self, row: Row) -> Sequence[str]:
+        return [_cell(row.figures.get(column.key), column) for column in self.columns]
+
+
+def _cell(figure: Figure | None, column: Column) -> str:
+    if figure is None or not math.isfinite(figure.value):
+        return ABSENT
+    text = _number(figure.value, column.digits)
+    if not column.interval or figure.low is None or figure.high is None:
+        return text
+    return f"{text} [{_number(figure.low, column.digits)}, {_number(figure.high, column.digits)}]"
+
+
+def _number(value: float, digits: int) -> str:
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def _plain_figure(figure: Figure | None) -> dict[str, float | None]:
+    if figure is None:
+        return {"value": None, "low": None, "high": None}
+    return {"value": figure.value, "low": figure.low, "high": figure.high}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value

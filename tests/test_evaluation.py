@@ -1,0 +1,544 @@
+"""The tables of `dancing evaluate`: known dancers get known figures, and nothing is hidden."""
+
+import hashlib
+import json
+import math
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+from typer.testing import CliRunner
+
+import media
+from dancing.cli import app
+from dancing.dataset import Dataset, DatasetWriter, source_hash
+from dancing.errors import DancingError, DancingWarning
+from dancing.evaluation import image, motion
+from dancing.landmarker import Person
+from dancing.poses import PoseSequence
+from dancing.training import describe_data, split
+
+SIDE = 64
+REST = np.full((33, 2), 0.5)
+REST[:11] = [0.5, 0.25]
+REST[11:23:2], REST[12:23:2] = [0.58, 0.4], [0.42, 0.4]
+REST[23:33:2], REST[24:33:2] = [0.55, 0.6], [0.45, 0.6]
+REST[25:33, 1] = 0.8
+SWING = np.zeros((33, 2))
+SWING[:] = [0.02, 0.01]
+SWING[11:23:2], SWING[12:23:2] = [0.1, 0.02], [0.06, -0.03]
+
+
+def a_clip(writer, name, tempo, seed, seconds=20.0, beats=True, **attributes):
+    """A puppet that swings to and fro and turns on every beat; the MFCC say where it is.
+
+    Now and then it swings less, so that dances differ.
+    """
+    period = 60 / tempo
+    offset = np.random.default_rng(seed).uniform(0.1, 0.9) * period
+    time = np.arange(round(seconds * 30)) / 30
+    phase = np.cos(np.pi * (time - offset) / period)
+    size = 1 + 0.4 * np.sin(2 * np.pi * time / (5 + seed % 3))
+    mfcc = np.zeros((len(time), 13), np.float32)
+    mfcc[:, 0] = phase * size
+    poses = PoseSequence(
+        REST + mfcc[:, :1, None] * SWING,
+        aspect=1.0,
+        beats=np.arange(offset, seconds, period) if beats else None,
+    )
+    writer.clip(name, poses, mfcc=mfcc, sample_rate=22050, hop_length=735, **attributes)
+
+
+def a_bundle(folder, sources=("other",), swing=1.0, brightness=2):
+    """A dancer that follows the MFCC as far as `swing`, and is drawn as a disc, too bright.
+
+    Both models were "trained" on `sources`.
+    """
+    folder.mkdir()
+    weights = np.zeros((13, 66), np.float32)
+    weights[0] = swing * SWING.ravel() / 0.2  # the torso is 0.2 of the picture's height
+    body = ((REST - REST[[23, 24]].mean(0)) / 0.2).astype(np.float32)
+    models = {
+        "motion": _model(
+            [("mfcc", TensorProto.FLOAT, ["n", "t", 13]), ("noise", TensorProto.FLOAT, ["n", 4])],
+            ("poses", TensorProto.FLOAT, ["n", "t", 33, 2]),
+            {"w": weights, "shape": np.array([0, 0, 33, 2]), "body": body},
+            [
+                ("MatMul", ["mfcc", "w"], "flat", {}),
+                ("Reshape", ["flat", "shape"], "moves", {}),
+                ("Add", ["moves", "body"], "poses", {}),
+            ],
+        ),
+        "image": _model(
+            [("landmarks", TensorProto.FLOAT, ["n", 33, 2])],
+            ("pictures", TensorProto.UINT8, ["n", SIDE, SIDE, 3]),
+            {
+                "nose": np.array([0]),
+                "grid": _GRID.reshape(1, SIDE * SIDE, 2).astype(np.float32),
+                "radius": np.float32(0.15**2),
+                "bright": np.float32(200 + brightness),
+                "dark": np.float32(50 + brightness),
+                "axes": np.array([2]),
+                "shape": np.array([0, SIDE, SIDE, 1]),
+                "three": np.array([1, 1, 1, 3]),
+            },
+            [
+                ("Gather", ["landmarks", "nose"], "centre", {"axis": 1}),
+                ("Sub", ["grid", "centre"], "away", {}),
+                ("Mul", ["away", "away"], "squares", {}),
+                ("ReduceSum", ["squares", "axes"], "distance", {"keepdims": 1}),
+                ("Less", ["distance", "radius"], "inside", {}),
+                ("Where", ["inside", "bright", "dark"], "grey", {}),
+                ("Reshape", ["grey", "shape"], "plane", {}),
+                ("Tile", ["plane", "three"], "colour", {}),
+                ("Cast", ["colour"], "pictures", {"to": TensorProto.UINT8}),
+            ],
+        ),
+    }
+    place = {"x": 0.5, "y": 0.6, "torso": 0.2, "aspect": 1.0}
+    training = {"sources": [source_hash(name) for name in sources]}
+    card = {
+        "format": 1,
+        "name": "puppet",
+        "motion": {"model": "linear", "window": 60, "placement": place, "training": training},
+        "image": {
+            "model": "disc",
+            "size": [SIDE, SIDE],
+            "view": [0, 0, 1, 1],
+            "placement": place,
+            "training": training,
+        },
+        "files": {},
+    }
+    for stage, model in models.items():
+        (folder / f"{stage}.onnx").write_bytes(model)
+        card["files"][f"{stage}.onnx"] = hashlib.sha256(model).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+def _model(inputs, output, constants, nodes):
+    graph = helper.make_graph(
+        [helper.make_node(op, names, [out], **more) for op, names, out, more in nodes],
+        "puppet",
+        [helper.make_tensor_value_info(*value) for value in inputs],
+        [helper.make_tensor_value_info(*output)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+_GRID = np.stack(np.meshgrid(*[(np.arange(SIDE) + 0.5) / SIDE] * 2), -1)
+
+
+def a_picture(landmarks):
+    """A disc at the nose, as the bundle draws it but darker."""
+    inside = ((_GRID - landmarks[0].astype(np.float32)) ** 2).sum(-1) < 0.15**2
+    return np.repeat(np.where(inside, 200, 50).astype(np.uint8)[..., None], 3, 2)
+
+
+@pytest.fixture(scope="module")
+def dances(tmp_path_factory):
+    path = tmp_path_factory.mktemp("dances") / "dances.h5"
+    with DatasetWriter(path) as writer:
+        for number, tempo in enumerate((88, 97, 109, 121, 132, 143)):
+            a_clip(writer, f"dance {number}", tempo, number, song=f"song {number}.mp3")
+        writer.clip("silent", PoseSequence(np.repeat(REST[None], 60, 0)), source="silent.mp4")
+    return path
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    path = tmp_path_factory.mktemp("films") / "films.h5"
+    with DatasetWriter(path) as writer:
+        for number in range(3):
+            moves = np.random.default_rng(number).normal(0, 0.02, (12, 1, 2)).cumsum(0)
+            landmarks = (REST + np.clip(moves, -0.15, 0.15)).astype(np.float32)
+            pictures = [a_picture(pose) for pose in landmarks]
+            mattes = iter([picture[..., 0] for picture in pictures]) if number else None
+            writer.clip(
+                f"film {number}",
+                PoseSequence(landmarks, aspect=1.0),
+                frames=iter(pictures),
+                mattes=mattes,
+                source=f"film {number}.mp4",
+            )
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return a_bundle(tmp_path_factory.mktemp("bundle") / "puppet")
+
+
+@pytest.fixture(scope="module")
+def report(bundle, dances):
+    return motion.evaluate(bundle, [dances], seeds=2)
+
+
+def value(report, row, key):
+    return report.row(row).figures[key].value
+
+
+# ------------------------------------------------------------------------------------- motion
+
+
+def test_every_row_has_the_figures_that_it_must_have(report):
+    assert [row.name for row in report.rows] == [
+        "real",
+        "floor: real to real",
+        "real, other song",
+        "statue",
+        "mean pose",
+        "random training clip",
+        "smoothed noise",
+        "linear",
+        *[row.name for row in report.rows[8:] if row.name.endswith("(default)")],
+    ]
+    # It turns on the beat and nowhere else.
+    assert value(report, "real", "excess") > 0.9
+    assert value(report, "linear", "excess") > 0.9
+    for row in ("real, other song", "statue", "random training clip", "smoothed noise"):
+        assert abs(value(report, row, "excess")) < 0.12, row
+    assert value(report, "mean pose", "excess") == 0
+    for row in ("statue", "mean pose"):
+        assert value(report, row, "magnitude_ratio") < 0.1
+        assert value(report, row, "jerk_ratio") < 0.2
+    for row in ("linear", "random training clip", "smoothed noise"):
+        assert value(report, row, "magnitude_ratio") == pytest.approx(1, abs=0.1)
+    # The model dances exactly as the data: no further away than real dance is from itself.
+    floor = value(report, "floor: real to real", "energy_kinetic")
+    assert value(report, "linear", "energy_kinetic") == pytest.approx(floor, rel=0.1)
+    for row in ("statue", "mean pose"):
+        assert value(report, row, "energy_kinetic") > 1.5 * floor
+        assert value(report, row, "diversity") < 0.1 * value(report, "real", "diversity")
+
+
+def test_a_frozen_bundle_is_seen_as_frozen(tmp_path, dances):
+    report = motion.evaluate(a_bundle(tmp_path / "frozen", swing=0), [dances], seeds=1)
+    assert value(report, "linear", "magnitude_ratio") == pytest.approx(0, abs=1e-3)
+    assert value(report, "linear", "excess") == 0
+
+
+def test_intervals_are_by_song_and_hold_the_mean(report):
+    for row in report.rows:
+        figure = row.figures.get("excess")
+        if figure is not None:
+            assert figure.low <= figure.value <= figure.high
+    assert report.facts["songs_or_sources"] == 6 and report.facts["clips"] == 6
+    assert report.facts["windows"] == 12
+    assert any("FID_k is refused" in note for note in report.notes)
+    assert any("1 clips without music" in note for note in report.notes)
+
+
+def test_same_seed_same_table_and_another_seed_another(bundle, dances, report):
+    again = motion.evaluate(bundle, [dances], seeds=2)
+    assert [row.figures for row in again.rows] == [row.figures for row in report.rows]
+    assert again.rows[-1].details == report.rows[-1].details
+    other = motion.evaluate(bundle, [dances], seeds=2, seed=7)
+    assert other.row("smoothed noise").figures != report.row("smoothed noise").figures
+
+
+def test_training_clips_are_refused_unless_asked_for(tmp_path, dances):
+    knows_two = a_bundle(tmp_path / "two", sources=["Song 1.ogg", "music/song 2.mp3"])
+    report = motion.evaluate(knows_two, [dances], seeds=1)
+    assert report.facts["left_out"] == ["dance 1", "dance 2"]
+    assert report.facts["clips"] == 4
+    assert any("left out: 2 of 6" in note for note in report.notes)
+    report = motion.evaluate(knows_two, [dances], seeds=1, include_training=True)
+    assert report.facts["clips"] == 6 and report.facts["includes_training"]
+    assert any("INCLUDES TRAINING DATA" in note for note in report.notes)
+    knows_all = a_bundle(tmp_path / "all", sources=[f"song {n}" for n in range(6)])
+    with pytest.raises(DancingError, match="trained on all 6 clips"):
+        motion.evaluate(knows_all, [dances])
+
+
+def test_one_song_without_beats_leaves_out_what_cannot_be_had(tmp_path, bundle):
+    path = tmp_path / "one.h5"
+    with DatasetWriter(path) as writer:
+        a_clip(writer, "a", 100, 0, seconds=4, beats=False, song="a.mp3")
+        a_clip(writer, "b", 100, 1, seconds=4, beats=False, song="a.mp3")
+    report = motion.evaluate(bundle, [path], seeds=1)
+    names = [row.name for row in report.rows]
+    assert "real, other song" not in names and "random training clip" not in names
+    assert report.row("linear").figures["excess"] is None
+    assert any("2 clips have no beats" in note for note in report.notes)
+    assert_clean(report, tmp_path)
+
+
+def test_data_that_do_not_move_give_no_nan(tmp_path, bundle):
+    path = tmp_path / "still.h5"
+    with DatasetWriter(path) as writer:
+        for n in range(2):
+            still = PoseSequence(np.repeat(REST[None], 60, 0), beats=np.array([0.5, 1.0]))
+            writer.clip(f"{n}", still, mfcc=np.zeros((60, 13), np.float32), source=f"{n}.mp4")
+    report = motion.evaluate(bundle, [path], seeds=1)
+    assert report.row("linear").figures["magnitude_ratio"] is None
+    assert_clean(report, tmp_path)
+
+
+def test_poses_that_cannot_be_scored_are_named(tmp_path, bundle):
+    path = tmp_path / "flat.h5"
+    with DatasetWriter(path) as writer:
+        flat = PoseSequence(np.zeros((60, 33, 2)))
+        writer.clip("flat", flat, mfcc=np.zeros((60, 13), np.float32))
+    with pytest.raises(DancingError, match="'flat' cannot be scored: the torso"):
+        motion.evaluate(bundle, [path])
+    with pytest.raises(DancingError, match="no clip has pictures"):
+        image.evaluate(bundle, [path])
+
+
+def test_training_data_are_the_scale_and_the_random_clips(tmp_path, bundle, dances):
+    path = tmp_path / "train.h5"
+    with DatasetWriter(path) as writer:
+        # Short ones are danced there and back; of a song that is scored none is taken.
+        a_clip(writer, "short", 100, 9, seconds=6, song="known.mp3")
+        a_clip(writer, "same", 100, 9, seconds=30, song="song 0.mp3")
+    report = motion.evaluate(bundle, [dances], train_data=[path], seeds=1)
+    assert any("of the training data" in note for note in report.notes)
+    assert any("scale of the training clips" in note for note in report.notes)
+    assert value(report, "random training clip", "magnitude_ratio") > 0.5
+
+
+def test_songs_are_heard_and_scored_against_their_exact_beats(tmp_path, bundle, dances):
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    media.write_wav(folder / "new.wav", media.clicks(8, 120))
+    media.write_wav(folder / "song 0.wav", media.clicks(8, 120))
+    (folder / "song 0.json").write_text('{"beats": [0.25, 19.75]}')
+    report = motion.evaluate(bundle, [dances], songs=folder, seeds=1)
+    row = report.row("linear, songs of songs")
+    assert [detail["clip"] for detail in row.details] == ["new.wav", "song 0.wav"]
+    assert row.details[0]["music_beats"] >= 12
+    assert row.details[1]["music_beats"] == 1  # the song is over before the other
+    assert report.row("real").details[0]["music_beats"] == 2
+    (folder / "new.json").write_text('{"beats": "many"}')
+    with pytest.raises(DancingError, match=r"new.json: holds no usable 'beats'"):
+        motion.evaluate(bundle, [dances], songs=folder)
+
+
+# ------------------------------------------------------------------------------------- image
+
+
+@pytest.fixture
+def no_estimator(monkeypatch):
+    def absent(**_):
+        raise DancingError("finding people needs MediaPipe: pip install 'dancing[extract]'")
+
+    monkeypatch.setattr("dancing.landmarker.Landmarker", absent)
+
+
+def test_pictures_two_levels_too_bright_have_42_decibels(bundle, films, tmp_path, no_estimator):
+    with pytest.warns(DancingWarning, match=r"pose fidelity is left out: .* pip install"):
+        report = image.evaluate(bundle, [films])
+    assert report.facts["frames"] == 36
+    for part in ("person", "frame"):
+        assert value(report, "disc", f"psnr_{part}") == pytest.approx(42.11, abs=0.005)
+        assert value(report, "disc", f"ssim_{part}") > 0.99
+    assert value(report, "disc", "sharpness_ratio") == pytest.approx(1)
+    assert value(report, "disc", "steadiness_ratio") == pytest.approx(1)
+    assert value(report, "nearest training frame", "psnr_person") < 30
+    assert "pck" not in {column.key for column in report.columns}
+    assert_clean(report, tmp_path)
+
+
+def test_exact_pictures_are_no_nan_and_one_does_not_hide_the_rest(tmp_path, films, no_estimator):
+    exact = a_bundle(tmp_path / "exact", brightness=0)
+    with pytest.warns(DancingWarning):
+        report = image.evaluate(exact, [films])
+    assert_clean(report, tmp_path)
+    # Squared errors are averaged, not decibels: half of the frames exact is 3 dB, not infinity.
+    figure = image._decibels(image.mean_figure([0.0, 4.0], ["a", "a"]))
+    assert figure.value == pytest.approx(42.11 + 10 * math.log10(2), abs=0.005)
+
+
+def test_pose_fidelity_is_that_of_the_estimator_beside_the_real_frames(bundle, films, monkeypatch):
+    class Estimator:
+        """Finds the disc, and so the puppet below it."""
+
+        def __init__(self, **_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def __call__(self, picture):
+            inside = picture[..., 0] > 128
+            points = np.zeros((33, 6), np.float32)
+            points[:, :2] = REST + _GRID[inside].mean(0) - REST[0]
+            return [Person(points, np.zeros(inside.shape, np.uint8))]
+
+    monkeypatch.setattr("dancing.landmarker.Landmarker", Estimator)
+    report = image.evaluate(bundle, [films])
+    for row in ("real", "disc"):
+        assert value(report, row, "pck") == 1
+        assert value(report, row, "pck_ratio") == 1
+        assert value(report, row, "pose_error") < 0.1
+    assert value(report, "nearest training frame", "pose_error") > 0.1
+    monkeypatch.setattr(Estimator, "__call__", lambda self, picture: [])
+    report = image.evaluate(bundle, [films])
+    assert value(report, "disc", "pck") == 0
+    assert next(line for line in report.text() if line.startswith("disc")).endswith(" -")
+
+
+def test_frames_are_pairs_spread_over_the_clips(bundle, films, no_estimator):
+    chosen = image._spread([100, 1, 50], 20)
+    times = [t for clip in chosen for t in clip]
+    assert len(times) <= 20 and len(chosen[0]) > len(chosen[2]) > 2
+    assert all({t - 1, t + 1} & set(chosen[0]) for t in chosen[0])
+    assert image._spread([3, 1], 10) == [[0, 1, 2], [0]]
+    with pytest.warns(DancingWarning):
+        report = image.evaluate(bundle, [films], frames=6)
+    assert report.facts["frames"] <= 6
+    assert report.row("disc").figures["steadiness_ratio"] is not None
+
+
+def test_training_films_are_refused(tmp_path, films, no_estimator):
+    knows = a_bundle(tmp_path / "knows", sources=["film 0.mp4", "film 1"])
+    with pytest.warns(DancingWarning):
+        report = image.evaluate(knows, [films])
+    assert [detail["clip"] for detail in report.row("disc").details] == ["film 2"]
+    assert "nearest training frame" not in [row.name for row in report.rows]
+    with pytest.raises(DancingError, match="--include-training"):
+        image.evaluate(a_bundle(tmp_path / "all", [f"film {n}" for n in range(3)]), [films])
+
+
+# ---------------------------------------------------------------------------- what is written
+
+
+def assert_clean(report, folder):
+    """Text, Markdown and JSON without NaN or infinity, and the JSON's layout."""
+    report.save_json(folder / "report.json")
+    report.save_markdown(folder / "report.md")
+    words = "\n".join([*report.text(), (folder / "report.md").read_text()]).lower().split()
+    assert not {"nan", "inf", "-inf"} & set(words)
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    content = json.loads((folder / "report.json").read_text(), parse_constant=refuse)
+    assert {"dancing", "title", "bundle", "command", "clips", "columns", "rows", "notes"} <= set(
+        content
+    )
+    for row in content["rows"]:
+        assert set(row) == {"name", "figures", "clips"}
+        assert set(row["figures"]) == set(content["columns"])
+        for figure in row["figures"].values():
+            assert set(figure) == {"value", "low", "high"}
+    return content
+
+
+def test_json_markdown_and_text_hold_the_same(report, tmp_path):
+    content = assert_clean(report, tmp_path)
+    excess = content["rows"][0]["figures"]["excess"]["value"]
+    assert excess == value(report, "real", "excess")
+    assert len(content["rows"][-1]["clips"]) == 2 * 6
+    for text in ("\n".join(report.text()), (tmp_path / "report.md").read_text()):
+        assert f"{excess:.3f}" in text and "smoothed noise" in text
+
+
+def test_a_narrow_terminal_shows_every_number(report, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    report.show()
+    shown = capsys.readouterr().out
+    assert "…" not in shown and "sliding" in shown
+    assert f"{value(report, 'real', 'excess'):.3f} [" in shown
+
+
+def test_command_line_writes_all_that_it_was_asked_for(
+    bundle, dances, films, tmp_path, no_estimator
+):
+    for stage, data, more in (
+        ("motion", dances, ["--seeds", "1"]),
+        ("image", films, ["--frames", "6"]),
+    ):
+        files = [tmp_path / f"{stage}.{suffix}" for suffix in ("json", "md", "png")]
+        options = zip(("--json", "--markdown", "--plot"), files, strict=True)
+        words = ["evaluate", stage, "--bundle", bundle, "--data", data, *more]
+        words += [word for option in options for word in option]
+        done = CliRunner().invoke(app, list(map(str, words)))
+        assert done.exit_code == 0, done.output
+        assert all(file.stat().st_size for file in files)
+        assert f"{stage}.json" in done.output and "\x1b" not in done.output
+
+
+def test_command_line_refuses_in_one_line(bundle, dances):
+    done = media.dancing(
+        "evaluate", "motion", "--bundle", bundle, "--data", dances, "--plot", "x.jpg", ok=False
+    )
+    assert done.stderr == "error: x.jpg: a plot is written as .png\n"
+
+
+# --------------------------------------------------------------------------------- the split
+
+names = st.sampled_from(
+    [f"{stem}{n}" for stem in ("song_", "ava choreo_", "É.v2 ") for n in range(9)]
+)
+spellings = st.sampled_from(
+    ["{}", "{}.mp3", "{}.WAV", "folder/{}.mp4", "C:\\x\\{}.npz", "./{}.ogg"]
+)
+
+
+class FakeClip:
+    """What a split looks at, with the properties of a real clip."""
+
+    def __init__(self, name, song, source):
+        from dancing.dataset import Clip
+
+        clip = object.__new__(Clip)
+        clip.name = name
+        clip.attributes = {} if song is None else {"song": song}
+        clip.attributes |= {} if source is None else {"source": source}
+        self.origins, self.held_out = clip.origins, clip.held_out
+
+
+written = st.builds(lambda spelling, name: spelling.format(name), spellings, names)
+clips = st.lists(st.builds(FakeClip, written, st.none() | written, st.none() | written))
+
+
+@given(clips, clips)
+@pytest.mark.filterwarnings("ignore::dancing.errors.DancingWarning")
+def test_no_song_or_source_is_on_both_sides_and_nothing_ever_moves_across(first, more):
+    kept, out = split(first)
+    if not out:
+        return
+    on = [set().union(*(clip.origins for clip in side)) for side in (kept, out)]
+    assert not on[0] & on[1]
+    more_kept, more_out = split(first + more)
+    if more_kept:
+        assert not set(more_kept) & set(out) and not set(more_out) & set(kept)
+
+
+@given(names, spellings, spellings)
+def test_the_same_file_is_known_under_every_spelling(name, one, other):
+    assert source_hash(one.format(name)) == source_hash(other.format(name.upper()))
+    assert source_hash(name) != source_hash(name + "_2")
+
+
+def test_pieces_of_a_video_and_seeds_of_a_song_stay_together(tmp_path):
+    with DatasetWriter(tmp_path / "pieces.h5") as writer:
+        pose = PoseSequence(REST)
+        for name in ("choreo_synth_00_0", "choreo_synth_00_0_2"):
+            writer.clip(name, pose, source="choreo_synth_00_0.mp4")
+        for seed in range(2):
+            writer.clip(f"s{seed}", pose, source=f"s{seed}.npz", song="synth_00.ogg")
+        writer.clip("s1 without its song", pose, source="s1.npz")
+        writer.clip("its video", pose, source="SYNTH_00.mp4")
+    with Dataset(tmp_path / "pieces.h5") as data:
+        by_name = {clip.name: clip.origins for clip in data}
+        sources = describe_data(data.clips)["sources"]
+    assert by_name["choreo_synth_00_0"] == by_name["choreo_synth_00_0_2"]
+    for name in ("s1", "its video"):
+        assert by_name["s0"] & by_name[name]
+    assert by_name["s1"] & by_name["s1 without its song"]
+    assert set(sources) == set().union(*by_name.values())

@@ -1,0 +1,296 @@
+"""`dancing generate` with the shipped dancer, on real files, as a user runs it."""
+
+import hashlib
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from dancing.audio import load_audio
+from dancing.bundle import _EMBEDDED, DEFAULT
+from dancing.poses import PoseSequence
+from media import EXAMPLE, clicks, dancing, read_video, write_wav
+
+SHORT = ("--duration", 2)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "dance.mp4"
+    poses = path.with_name("dance.npz")
+    done = dancing("generate", EXAMPLE, "-o", path, "--poses", poses, "--seed", 7, *SHORT)
+    assert done.stdout.strip() == str(path)
+    assert done.stderr == "", "quiet where there is no terminal"
+    return path
+
+
+def test_a_song_becomes_a_video_with_its_sound(video):
+    made = read_video(video)
+    assert (made.codec, made.pixels, made.sound_codec, made.fps) == ("h264", "yuv420p", "aac", 30)
+    assert len(made.frames) == 60
+    assert made.duration == pytest.approx(2, abs=1 / 30)
+    song = load_audio(EXAMPLE, duration=2.0)
+    heard = load_audio(video)
+    length = min(len(song), len(heard))
+    assert np.corrcoef(song[:length], heard[:length])[0, 1] > 0.95, "the same sound, in time"
+
+
+def test_there_is_a_person_who_moves(video):
+    frames = read_video(video).frames.astype(float)
+    assert frames[0].std() > 15, "a picture, not a flat colour"
+    change = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
+    assert (change > 0.01).mean() > 0.8
+
+
+def test_the_index_is_in_front_for_streaming(video):
+    content = video.read_bytes()
+    assert 0 < content.find(b"moov") < content.find(b"mdat")
+
+
+def test_poses_are_written_beside(video):
+    poses = PoseSequence.load(video.with_suffix(".npz"))
+    assert len(poses) == 60 and poses.fps == 30
+    assert poses.beats is not None and len(poses.beats) >= 2
+    inside = (poses.landmarks > 0) & (poses.landmarks < 1)
+    assert inside.mean() > 0.98
+
+
+def test_same_seed_same_file_other_seed_other_dance(video, tmp_path):
+    dancing("generate", EXAMPLE, "-o", tmp_path / "same.mp4", "--seed", 7, *SHORT)
+    assert (tmp_path / "same.mp4").read_bytes() == video.read_bytes()
+    dancing("generate", EXAMPLE, "-o", tmp_path / "other.npz", "--seed", 8, *SHORT)
+    other = PoseSequence.load(tmp_path / "other.npz").landmarks
+    assert np.abs(other - PoseSequence.load(video.with_suffix(".npz")).landmarks).max() > 1e-3
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".json", ".csv"])
+def test_poses_alone_then_drawn(tmp_path, suffix):
+    poses = tmp_path / f"dance{suffix}"
+    dancing("generate", EXAMPLE, "-o", poses, *SHORT)
+    dancing("generate", "--poses-from", poses, "-o", tmp_path / "silent.mp4")
+    made = read_video(tmp_path / "silent.mp4")
+    assert len(made.frames) == 60 and made.sound is None
+
+
+def test_drawing_poses_gives_the_same_pictures(video, tmp_path):
+    dancing(
+        "generate", EXAMPLE, "--poses-from", video.with_suffix(".npz"),
+        "-o", tmp_path / "again.mp4", *SHORT,
+    )  # fmt: skip
+    assert (tmp_path / "again.mp4").read_bytes() == video.read_bytes()
+
+
+def test_styles(video, tmp_path):
+    person = read_video(video).frames
+    for style in ("skeleton", "side-by-side"):
+        dancing("generate", EXAMPLE, "-o", tmp_path / f"{style}.mp4", "--style", style,
+                "--seed", 7, *SHORT)  # fmt: skip
+    skeleton = read_video(tmp_path / "skeleton.mp4").frames
+    both = read_video(tmp_path / "side-by-side.mp4").frames
+    assert skeleton.shape == person.shape
+    width = person.shape[2]
+    assert both.shape[2] == 2 * width
+    assert np.abs(both[30, :, :width].astype(int) - skeleton[30]).mean() < 6
+    assert np.abs(both[30, :, width:].astype(int) - person[30]).mean() < 6
+    # The person stands where the skeleton does: its lines are the brightest of that picture.
+    lines = skeleton[30].max(-1) > 120
+    assert 0.002 < lines.mean() < 0.2
+
+
+def test_start_cuts_sound_and_pictures(tmp_path):
+    path = tmp_path / "part.mp4"
+    dancing("generate", EXAMPLE, "-o", path, "--start", 3.25, "--duration", 1.5,
+            "--style", "skeleton")  # fmt: skip
+    assert len(read_video(path).frames) == 45
+    song, heard = load_audio(EXAMPLE, start=3.25, duration=1.5), load_audio(path)
+    length = min(len(song), len(heard))
+    assert np.corrcoef(song[:length], heard[:length])[0, 1] > 0.95
+
+
+def test_several_songs_one_bad(tmp_path):
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    write_wav(songs / "one.wav", clicks(1.0))
+    write_wav(songs / "two.wav", clicks(0.8, bpm=90))
+    (songs / "bad.mp3").write_text("not music")
+    done = dancing("generate", songs, "-o", tmp_path / "out", "--style", "skeleton", ok=False)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["one.mp4", "two.mp4"]
+    assert "1 of 3 songs failed" in done.stderr and "bad.mp3" in done.stderr
+    (songs / "bad.mp3").unlink()
+    before = (tmp_path / "out" / "one.mp4").stat().st_mtime_ns
+    done = dancing("generate", songs, "-o", tmp_path / "out", "--skip-existing")
+    assert "skipped" in done.stdout
+    assert (tmp_path / "out" / "one.mp4").stat().st_mtime_ns == before
+
+
+def test_songs_that_differ_in_the_suffix_only_keep_it(tmp_path):
+    from dancing.pipeline import plan
+
+    assert [target.name for _, target in plan(["a/x.mp3", "b/x.wav", "y.ogg"], tmp_path)] == [
+        "x.mp3.mp4", "x.wav.mp4", "y.mp4",
+    ]  # fmt: skip
+
+
+def test_silence_still_dances_and_says_so(tmp_path):
+    write_wav(tmp_path / "silence.wav", np.zeros(22050))
+    done = dancing("generate", tmp_path / "silence.wav", "-o", tmp_path / "out.mp4")
+    assert "found no beat" in done.stderr
+    assert len(read_video(tmp_path / "out.mp4").frames) == 30
+
+
+@pytest.mark.parametrize(("rate", "channels", "seconds"), [(44100, 3, 1.0), (192000, 1, 1.0),
+                                                           (22050, 1, 0.2)])  # fmt: skip
+def test_unusual_songs(tmp_path, rate, channels, seconds):
+    sound = np.repeat(clicks(seconds, rate=rate)[:, None], channels, 1)
+    write_wav(tmp_path / "song.wav", sound, rate)
+    dancing("generate", tmp_path / "song.wav", "-o", tmp_path / "out.mp4", "--style", "skeleton")
+    made = read_video(tmp_path / "out.mp4")
+    assert len(made.frames) == round(seconds * 30)
+    assert np.abs(made.sound).max() > 0.1
+
+
+def test_the_sound_track_of_a_video_is_a_song(video, tmp_path):
+    dancing("generate", video, "-o", tmp_path / "again.npz")
+    assert len(PoseSequence.load(tmp_path / "again.npz")) == 60
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
+    (folder / "empty.mp3").touch()
+    (folder / "text.mp3").write_text("hello " * 100)
+    (folder / "nothing").mkdir()
+    song = write_wav(folder / "song.wav", clicks(1.0))
+    write_wav(folder / "short.wav", clicks(0.02))
+    with av.open(str(folder / "mute.mp4"), "w") as out:
+        stream = out.add_stream("mpeg4", rate=30)
+        stream.width = stream.height = 64
+        for _ in range(10):
+            out.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        out.mux(stream.encode(None))
+    np.savez(folder / "nan.npz", landmarks=np.full((5, 33, 2), np.nan))
+    out = folder / "out.mp4"
+    return {
+        "missing": ([folder / "missing.mp3", "-o", out], "missing.mp3"),
+        "empty": ([folder / "empty.mp3", "-o", out], "empty"),
+        "text": ([folder / "text.mp3", "-o", out], "text.mp3"),
+        "mute": ([folder / "mute.mp4", "-o", out], "no sound"),
+        "too short": ([folder / "short.wav", "-o", out], "short.wav"),
+        "folder": ([folder / "nothing", "-o", out], "no songs"),
+        "none": (["-o", out], "a song is needed"),
+        "unwritable": ([song, "-o", song / "out.mp4"], "cannot be written"),
+        "kind": ([song, "-o", folder / "out.avi"], "out.avi"),
+        "poses kind": ([song, "-o", out, "--poses", folder / "p.txt"], "p.txt"),
+        "start": ([song, "-o", out, "--start", 50], "song.wav"),
+        "dancer": ([song, "-o", out, "--dancer", "nobody"], f"known dancers: {DEFAULT}"),
+        "nan": (["--poses-from", folder / "nan.npz", "-o", out], "not finite"),
+        "one file": ([song, song, "-o", out], "2 songs"),
+    }
+
+
+def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path):
+    for name, (arguments, message) in bad_inputs(tmp_path).items():
+        before = sorted(tmp_path.rglob("*"))
+        done = dancing("generate", *arguments, ok=False)
+        assert message in done.stderr, (name, done.stderr)
+        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, name
+        assert sorted(tmp_path.rglob("*")) == before, name
+
+
+def test_damaged_bundles_are_refused(tmp_path):
+    song = write_wav(tmp_path / "song.wav", clicks(0.5))
+
+    def complaint(bundle: Path) -> str:
+        arguments = ("generate", song, "-o", tmp_path / "o.mp4", "--dancer", bundle)
+        return dancing(*arguments, ok=False).stderr
+
+    whole = tmp_path / "whole"
+    shutil.copytree(_EMBEDDED / DEFAULT, whole)
+    changed = shutil.copytree(whole, tmp_path / "changed")
+    content = bytearray((changed / "image.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (changed / "image.onnx").write_bytes(content)
+    assert "hash" in complaint(changed)
+    missing = shutil.copytree(whole, tmp_path / "missing")
+    (missing / "image.onnx").unlink()
+    assert "no image.onnx" in complaint(missing)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    assert "no card.json" in complaint(bare)
+    forged = shutil.copytree(whole, tmp_path / "forged")
+    card = json.loads((forged / "card.json").read_text())
+    (forged / "image.onnx").write_bytes(b"not a model")
+    card["files"]["image.onnx"] = hashlib.sha256(b"not a model").hexdigest()
+    (forged / "card.json").write_text(json.dumps(card))
+    assert "cannot be loaded" in complaint(forged)
+    outside = shutil.copytree(whole, tmp_path / "outside")
+    card["files"]["../song.wav"] = "0"
+    (outside / "card.json").write_text(json.dumps(card))
+    assert "outside the bundle" in complaint(outside)
+    (tmp_path / "no.zip").write_text("no zip")
+    assert "folder or a zip" in complaint(tmp_path / "no.zip")
+
+
+def test_a_zipped_bundle_dances_as_its_folder_does(tmp_path):
+    with zipfile.ZipFile(tmp_path / "me.zip", "w") as archive:
+        for file in (_EMBEDDED / DEFAULT).iterdir():
+            archive.write(file, file.name)
+    for name, dancer in (("a", tmp_path / "me.zip"), ("b", "default")):
+        dancing("generate", EXAMPLE, "-o", tmp_path / f"{name}.mp4", "--dancer", dancer,
+                "--duration", 0.5)  # fmt: skip
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_a_full_disk_leaves_nothing(tmp_path):
+    def small_files_only() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    done = dancing("generate", EXAMPLE, "-o", tmp_path / "out.mp4", *SHORT, ok=False,
+                   preexec_fn=small_files_only)  # fmt: skip
+    assert "out.mp4" in done.stderr and "written" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_heavy_is_imported(tmp_path):
+    code = (
+        "import sys, dancing.cli; "
+        "print([m for m in ('numpy', 'av', 'onnxruntime', 'torch', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    code = (
+        "import sys, dancing; "
+        f"dancing.generate({str(EXAMPLE)!r}, sys.argv[1], duration=0.5); "
+        "print([m for m in ('torch', 'lightning', 'onnx', 'librosa', 'mediapipe', 'matplotlib') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "poses.npz")],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_ladder_of_the_api(tmp_path):
+    import dancing as api
+
+    song = api.load_song(EXAMPLE, duration=1.0)
+    poses = api.Choreographer("default")(song, seed=1)
+    frames = list(api.Dancer("default")(poses))
+    assert len(frames) == 30 and frames[0].dtype == np.uint8 and frames[0].ndim == 3
+    assert api.generate(EXAMPLE, tmp_path / "a.mp4", duration=1.0) == tmp_path / "a.mp4"
+
+
+def test_dancers_and_inspect():
+    listed = dancing("dancers").stdout
+    assert f"{DEFAULT} (default)" in listed
+    card = dancing("inspect", _EMBEDDED / DEFAULT).stdout
+    assert '"licence"' in card and '"command"' in card

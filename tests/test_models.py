@@ -1,0 +1,125 @@
+"""The reference models, layer by layer, and that their losses fall on data with structure."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dancing.image import dcgan
+from dancing.motion import lstm_vae
+
+ORIGIN = {
+    "stage": "motion",
+    "mfcc_mean": [0.0] * 13,
+    "mfcc_std": [1.0] * 13,
+    "view": [0.0, 0.0, 1.0, 1.0],
+    "placement": {"x": 0.5, "y": 0.5, "torso": 0.1, "aspect": 1.0},
+}
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_lstm_vae_layers_and_units():
+    network = lstm_vae.LstmVae(lstm_vae.Config())
+    layers = list(network.children())
+    assert [type(layer) for layer in layers] == [
+        nn.LSTM, nn.LSTM, nn.Linear, nn.Linear, nn.Linear, nn.LSTM, nn.Linear,
+    ]  # fmt: skip
+    lstms = [layer for layer in layers if type(layer) is nn.LSTM]
+    assert [(layer.input_size, layer.hidden_size) for layer in lstms] == [
+        (13, 128), (128, 128), (128, 128),
+    ]  # fmt: skip
+    shapes = [
+        (layer.in_features, layer.out_features) for layer in layers if type(layer) is nn.Linear
+    ]
+    assert shapes == [(128, 32), (128, 32), (32, 128), (128, 66)]
+    # An LSTM of PyTorch has 4 gates with two biases each: 4 h (i + h + 2).
+    lstm = 4 * 128 * (13 + 128 + 2) + 2 * 4 * 128 * (128 + 128 + 2)
+    dense = 2 * (128 * 32 + 32) + (32 * 128 + 128) + (128 * 66 + 66)
+    assert count(network) == lstm + dense
+
+
+def test_lstm_vae_shapes_and_reparameterisation():
+    network = lstm_vae.LstmVae(lstm_vae.Config()).eval()
+    mfcc = torch.randn(3, 50, 13)
+    noise = torch.randn(3, 32)
+    poses, mean, log_var = network(mfcc, noise)
+    assert poses.shape == (3, 50, 33, 2)
+    assert mean.shape == log_var.shape == (3, 32)
+    steps, _ = network.decoder_lstm(
+        network.decoder_dense(mean + (0.5 * log_var).exp() * noise)[:, None].repeat(1, 50, 1)
+    )
+    torch.testing.assert_close(poses, network.decoder_poses(steps).reshape(3, 50, 33, 2))
+    assert not torch.equal(poses, network(mfcc, -noise)[0])
+
+
+def test_lstm_vae_loss_is_mse_plus_kl():
+    module = lstm_vae.Training(lstm_vae.Config(), ORIGIN)
+    for layer in (module.network.z_mean, module.network.z_log_var):
+        nn.init.zeros_(layer.weight)
+    nn.init.constant_(module.network.z_mean.bias, 2.0)
+    nn.init.constant_(module.network.z_log_var.bias, float(np.log(0.5)))
+    batch = {"mfcc": torch.zeros(4, 20, 13), "poses": torch.zeros(4, 20, 33, 2)}
+    nn.init.zeros_(module.network.decoder_poses.weight)
+    nn.init.constant_(module.network.decoder_poses.bias, 3.0)
+    reconstruction, divergence = module.losses(batch)
+    assert reconstruction.item() == pytest.approx(9.0)
+    # KL of N(2, 0.5) from N(0, 1), in each of 32 dimensions.
+    assert divergence.item() == pytest.approx(32 * 0.5 * (0.5 + 4 - 1 - np.log(0.5)), rel=1e-5)
+
+
+def test_dcgan_generator_layers():
+    layers = list(dcgan.Generator().layers)
+    assert [type(layer) for layer in layers] == [
+        nn.Flatten, nn.Linear, nn.ReLU, nn.Unflatten,
+        nn.ConvTranspose2d, nn.ReLU, nn.ConvTranspose2d, nn.ReLU, nn.ConvTranspose2d, nn.Tanh,
+    ]  # fmt: skip
+    assert (layers[1].in_features, layers[1].out_features) == (66, 16 * 16 * 256)
+    ups = [layer for layer in layers if type(layer) is nn.ConvTranspose2d]
+    assert [(up.in_channels, up.out_channels) for up in ups] == [(256, 128), (128, 64), (64, 3)]
+    assert all(up.kernel_size == (3, 3) and up.stride == (2, 2) for up in ups)
+    dense = 66 * 65536 + 65536
+    convolutions = 9 * (256 * 128 + 128 * 64 + 64 * 3) + 128 + 64 + 3
+    assert count(dcgan.Generator()) == dense + convolutions
+    poses, x = torch.randn(2, 33, 2), []
+    value = poses
+    for layer in layers:
+        value = layer(value)
+        x.append(tuple(value.shape[1:]))
+    assert [x[i] for i in (3, 4, 6, 8)] == [
+        (256, 16, 16), (128, 32, 32), (64, 64, 64), (3, 128, 128),
+    ]  # fmt: skip
+    assert value.abs().max() <= 1
+
+
+def test_dcgan_discriminator_layers():
+    layers = list(dcgan.Discriminator().layers)
+    assert [type(layer) for layer in layers] == [
+        nn.Conv2d, nn.LeakyReLU, nn.Conv2d, nn.LeakyReLU, nn.Flatten, nn.Linear, nn.Sigmoid,
+    ]  # fmt: skip
+    convolutions = [layers[0], layers[2]]
+    assert [(c.in_channels, c.out_channels) for c in convolutions] == [(3, 64), (64, 128)]
+    assert all(c.kernel_size == (3, 3) and c.stride == (2, 2) for c in convolutions)
+    expected = 9 * (3 * 64 + 64 * 128) + 64 + 128 + 32 * 32 * 128 + 1
+    assert count(dcgan.Discriminator()) == expected
+    judged = dcgan.Discriminator()(torch.randn(2, 3, 128, 128))
+    assert judged.shape == (2, 1) and judged.min() > 0 and judged.max() < 1
+
+
+def test_dcgan_optimisers_are_the_reference_s():
+    generator, discriminator = dcgan.Training(dcgan.Config(), ORIGIN).configure_optimizers()
+    for optimiser in (generator, discriminator):
+        assert isinstance(optimiser, torch.optim.Adam)
+        assert optimiser.defaults["lr"] == 2e-4 and optimiser.defaults["betas"][0] == 0.5
+
+
+def test_deployed_dcgan_draws_the_view():
+    network = dcgan.Deployed(dcgan.Generator(), [0.25, 0.5, 0.75, 1.0])
+    poses = torch.tensor([[0.25, 0.5], [0.75, 1.0], [0.5, 0.75]])
+    torch.testing.assert_close(
+        network.in_view(poses), torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0]])
+    )
+    pictures = network(torch.rand(2, 33, 2))
+    assert pictures.shape == (2, 128, 128, 3) and pictures.dtype == torch.uint8

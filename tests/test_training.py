@@ -1,0 +1,188 @@
+"""Training through the real command line on small data: losses fall, runs resume, bundles work."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from dancing.bundle import Bundle
+from dancing.dataset import DatasetWriter
+from dancing.poses import PoseSequence, draw_skeleton
+from dancing.training import SafetensorsIO
+from media import dancing as run
+
+FAST = ("--device", "cpu", "--batch-size", "64")
+
+
+def a_dance(frames, tempo, seed):
+    """A figure that waves and bounces to a tempo, as poses in a square picture."""
+    random = np.random.default_rng(seed)
+    rest = np.full((33, 2), 0.5)
+    rest[:11] = [0.5, 0.2]
+    rest[11:23:2], rest[12:23:2] = [0.6, 0.4], [0.4, 0.4]
+    rest[23:33:2], rest[24:33:2] = [0.56, 0.62], [0.44, 0.62]
+    rest[25:33, 1] = 0.85
+    beat = 2 * np.pi * np.arange(frames) / 30 * tempo / 60 + random.uniform(0, 6)
+    landmarks = np.repeat(rest[None], frames, 0)
+    landmarks[:, :, 1] += 0.03 * np.sin(beat)[:, None]
+    landmarks[:, 15:23:2, 1] -= 0.2 + 0.15 * np.cos(beat)[:, None]
+    return PoseSequence(landmarks, aspect=1.0), beat
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.h5"
+    with DatasetWriter(path) as writer:
+        for i in range(12):
+            poses, beat = a_dance(90, 90 + 5 * i, i)
+            mfcc = np.zeros((90, 13), np.float32)
+            mfcc[:, 0], mfcc[:, 1] = 50 * np.sin(beat), 50 * np.cos(beat)
+            pictures = []
+            for landmarks in poses.landmarks[:40]:
+                picture = np.full((64, 64, 3), 40, np.uint8)
+                draw_skeleton(picture, landmarks)
+                pictures.append(picture)
+            pictures += pictures[:1] * 50
+            # The hash of their names holds out song_3 and song_6.
+            writer.clip(f"clip{i}", poses, mfcc=mfcc, frames=iter(pictures), song=f"song_{i}.mp3")
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    motion = run(
+        "train", "motion", data, "-o", folder / "motion", *FAST, "--model", "lstm-vae",
+        "--epochs", 1, "--set", "window=30", "--set", "kl_weight=0.001",
+    )  # fmt: skip
+    image = run(
+        "train", "image", data, "-o", folder / "image", *FAST, "--model", "dcgan",
+        "--epochs", 1, "--minutes", 0.3, "--set", "l1_weight=50",
+    )  # fmt: skip
+    return folder, motion, image
+
+
+def logged(folder, name):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "logs"))
+    events.Reload()
+    return [event.value for event in events.Scalars(name)]
+
+
+def test_both_losses_fall(runs):
+    folder, _, _ = runs
+    for stage, name in (("motion", "train_mse"), ("image", "train_l1")):
+        values = logged(folder / stage, name)
+        assert np.mean(values[-3:]) < 0.7 * values[0], (stage, values)
+    discriminator = logged(folder / "image", "loss_d")
+    assert min(discriminator) < 0.6 < np.log(2) + 0.1, "the discriminator learns to tell"
+
+
+def test_a_run_folder_holds_figures_and_a_checkpoint_with_its_dimensions(runs):
+    folder, motion, _ = runs
+    assert "val_mse" in motion.stdout
+    for stage in ("motion", "image"):
+        assert list((folder / stage / "samples").glob("step_*.png"))
+        with safe_open(folder / stage / "last.safetensors", "pt") as file:
+            assert file.metadata()
+        hyper = SafetensorsIO().load_checkpoint(folder / stage / "last.safetensors")[
+            "hyper_parameters"
+        ]
+        assert hyper["origin"]["stage"] == stage
+        assert len(hyper["origin"]["sources"]) == 10
+    assert hyper["config"] == {"learning_rate": 0.0002, "l1_weight": 50.0}
+
+
+def test_resume_goes_on_with_the_steps_and_refuses_what_does_not_fit(data, runs):
+    folder, _, _ = runs
+    path = folder / "motion" / "last.safetensors"
+    before = SafetensorsIO().load_checkpoint(path)
+    arguments = ("train", "motion", data, "-o", folder / "motion", *FAST, "--set", "window=30")
+    refused = run(*arguments, ok=False)
+    assert "already holds a run" in refused.stderr
+    refused = run(*arguments, "--resume", ok=False)
+    assert "other settings" in refused.stderr
+    run(*arguments, "--set", "kl_weight=0.001", "--resume", "--epochs", 2)
+    after = SafetensorsIO().load_checkpoint(path)
+    assert after["global_step"] > 1.9 * before["global_step"]
+    assert after["epoch"] == before["epoch"] + 1
+    moments = after["optimizer_states"][0]["state"][0]
+    assert moments["step"].item() == after["global_step"]
+
+
+def test_a_killed_run_resumes(data, tmp_path):
+    arguments = [
+        "train", "motion", data, "-o", tmp_path / "run", *FAST, "--set", "window=30",
+        "--epochs", 500,
+    ]  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", "dancing", *map(str, arguments)])
+    checkpoint = tmp_path / "run" / "last.safetensors"
+    deadline = time.monotonic() + 240
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = SafetensorsIO().load_checkpoint(checkpoint)["epoch"]
+    run(*arguments[:-1], done + 2, "--resume")
+    assert SafetensorsIO().load_checkpoint(checkpoint)["epoch"] >= done + 1
+
+
+def test_export_makes_a_bundle_that_draws_what_training_drew(runs, tmp_path):
+    folder, _, _ = runs
+    bundle_path = tmp_path / "me"
+    run(
+        "export", folder / "motion", folder / "image", "-o", bundle_path,
+        "--licence", "CC0-1.0", "--data", "a test",
+    )  # fmt: skip
+    bundle = Bundle(bundle_path)
+    assert sorted(file.name for file in bundle_path.iterdir()) == [
+        "card.json", "image.onnx", "image.safetensors", "motion.onnx", "motion.safetensors",
+    ]  # fmt: skip
+    card = json.loads((bundle_path / "card.json").read_text())
+    assert card["name"] == "me" and card["licence"] == "CC0-1.0"
+    assert card["motion"]["window"] == 30
+    assert "train motion" in card["motion"]["training"]["command"]
+
+    import torch
+
+    from dancing.export import load_run
+
+    for stage in ("motion", "image"):
+        network, example, _ = load_run(folder / stage)[0].deployed()
+        random = np.random.default_rng(0)
+        inputs = {
+            name: random.random((2, *value.shape[1:]), np.float32)
+            for name, value in example.items()
+        }
+        with torch.no_grad():
+            expected = network(*map(torch.from_numpy, inputs.values())).numpy()
+        found = getattr(bundle, stage).run(None, inputs)[0]
+        # Large weights are stored as float16.
+        assert np.abs(expected.astype(float) - found).max() < (0.01 if stage == "motion" else 3)
+
+
+def test_export_refuses_two_models_of_a_stage_and_foreign_folders(runs, tmp_path):
+    folder, _, _ = runs
+    refused = run("export", folder / "motion", folder / "motion", "-o", tmp_path / "b", ok=False)
+    assert "second motion model" in refused.stderr
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.jpg").touch()
+    refused = run("export", folder / "motion", "-o", tmp_path / "photos", ok=False)
+    assert "not a bundle" in refused.stderr and (tmp_path / "photos" / "me.jpg").exists()
+    refused = run("export", tmp_path, "-o", tmp_path / "b", ok=False)
+    assert "not a training run" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"), [("unknown=1", "no setting 'unknown'"), ("window=x", "not a number")]
+)
+def test_wrong_settings_are_named(data, tmp_path, setting, message):
+    refused = run("train", "motion", data, "-o", tmp_path / "r", "--set", setting, ok=False)
+    assert message in refused.stderr
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,162 @@
+"""Reading videos of every kind, and writing the mp4."""
+
+import warnings
+
+import av
+import numpy as np
+import pytest
+
+from dancing.errors import DancingError
+from dancing.video import VideoWriter, probe, read_frames
+from videos import AVA, plain, sine, sound_of, turn, write_video
+
+
+def corners():
+    """A picture whose quarters differ: green, blue above; red, blue below."""
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:, :32], picture[:, 32:], picture[:24, :32] = (255, 0, 0), (0, 0, 255), (0, 255, 0)
+    return picture
+
+
+def test_probe():
+    info = probe(AVA)
+    assert (info.width, info.height, info.fps, info.has_sound) == (202, 360, 30, True)
+    assert info.duration == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_is_obeyed(tmp_path, degrees):
+    video = turn(write_video(tmp_path / "turned.mp4", [corners()] * 3), degrees)
+    expected = np.rot90(corners(), -degrees // 90)
+    (frame, *_) = read_frames(video)
+    assert frame.shape == expected.shape
+    assert (probe(video).height, probe(video).width) == expected.shape[:2]
+    assert np.abs(frame.astype(int) - expected).mean() < 3
+    assert next(read_frames(video, height=24)).shape[0] == 24
+
+
+@pytest.mark.parametrize("fps", [24, 25, 30, 60])
+def test_any_rate_becomes_30_by_time(tmp_path, fps):
+    """Each output frame shows what the input showed at that time, within half an input frame."""
+    shades = np.linspace(20, 220, 2 * fps)
+    video = write_video(tmp_path / "v.mp4", [plain(s)[0] for s in shades], fps=fps)
+    found = np.array([frame.mean() for frame in read_frames(video)])
+    assert len(found) == 60
+    expected = np.interp(np.arange(60) / 30, np.arange(2 * fps) / fps, shades)
+    assert np.abs(found - expected).max() <= 0.55 * np.diff(shades)[0] + 2.5
+
+
+def test_variable_rate_is_resampled_by_time(tmp_path):
+    times = np.cumsum([0, *np.random.default_rng(1).uniform(0.01, 0.06, 80)])
+    video = write_video(tmp_path / "v.mp4", [plain(20 + 70 * t)[0] for t in times], times=times)
+    found = np.array([frame.mean() for frame in read_frames(video)])
+    assert len(found) == pytest.approx(times[-1] * 30, abs=2)
+    expected = 20 + 70 * np.arange(len(found)) / 30
+    assert np.abs(found - expected)[:-1].max() <= 70 * 0.03 + 2.5
+
+
+def test_odd_sizes(tmp_path):
+    video = write_video(tmp_path / "odd.mp4", plain(100, 3, size=(63, 47)))
+    assert next(read_frames(video)).shape == (47, 63, 3)
+    scaled = next(read_frames(video, height=32))
+    assert scaled.shape == (32, 42, 3)
+    assert scaled.flags.c_contiguous
+
+
+def test_truncated_video_gives_what_is_there(tmp_path):
+    data = AVA.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: len(data) // 2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert 20 < len(list(read_frames(cut))) < 80
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("missing.mp4", None, "no such"),
+        ("empty.mp4", b"", "empty"),
+        ("text.mp4", b"this is no video " * 100, "not a media file"),
+        ("head.mp4", AVA.read_bytes()[:600], "not a media file"),
+    ],
+)
+def test_what_is_no_video_gets_a_clear_error(tmp_path, name, content, says):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    for reads in (probe, lambda path: next(read_frames(path))):
+        with pytest.raises(DancingError, match=f"{name}.*{says}"):
+            reads(tmp_path / name)
+
+
+def test_sound_file_has_no_pictures(tmp_path):
+    path = tmp_path / "tone.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=44100, layout="mono")
+        samples = np.float32(sine(1))[None]
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(DancingError, match="no pictures"):
+        probe(path)
+
+
+def test_written_pictures_come_back(tmp_path):
+    path = tmp_path / "new" / "out.mp4"
+    with VideoWriter(path, 64, 48) as writer:
+        for _ in range(45):
+            writer.write(corners())
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # faststart
+    info = probe(path)
+    assert (info.width, info.height, info.fps, info.has_sound) == (64, 48, 30, False)
+    frames = list(read_frames(path))
+    assert len(frames) == 45
+    assert np.abs(frames[20].astype(int) - corners()).mean() < 3
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2, 5])
+def test_sound_is_cut_or_padded_to_the_pictures(tmp_path, seconds):
+    song = write_video(tmp_path / "song.mp4", plain(0), sound=sine(seconds))
+    path = tmp_path / "out.mp4"
+    with VideoWriter(path, 64, 48, sound=song) as writer:
+        for picture in plain(99, 60):
+            writer.write(picture)
+    with av.open(str(path)) as container:
+        lengths = [float(s.duration * s.time_base) for s in container.streams]
+    assert lengths == pytest.approx([2, 2], abs=1 / 30)
+    sound = sound_of(path)
+    heard = np.flatnonzero(np.abs(sound) > 0.1)
+    assert heard[0] / 44100 == pytest.approx(0, abs=0.005)
+    assert heard[-1] / 44100 == pytest.approx(min(seconds, 2), abs=0.03)
+
+
+def test_sound_begins_at_start(tmp_path):
+    tone = np.concatenate([np.zeros(44100), sine(1)])
+    song = write_video(tmp_path / "song.mp4", plain(0), sound=tone)
+    with VideoWriter(tmp_path / "out.mp4", 64, 48, sound=song, start=0.5) as writer:
+        for picture in plain(99, 30):
+            writer.write(picture)
+    heard = np.flatnonzero(np.abs(sound_of(tmp_path / "out.mp4")) > 0.1)
+    assert heard[0] / 44100 == pytest.approx(0.5, abs=0.01)
+
+
+def test_failure_leaves_nothing_behind(tmp_path):
+    with pytest.raises(RuntimeError), VideoWriter(tmp_path / "out.mp4", 64, 48) as writer:
+        writer.write(corners())
+        raise RuntimeError
+    missing = VideoWriter(tmp_path / "out.mp4", 64, 48, sound=tmp_path / "none.mp3")
+    with pytest.raises(DancingError, match="no such"), missing as writer:
+        writer.write(corners())
+    assert not list(tmp_path.iterdir())
+
+
+def test_unusable_outputs(tmp_path):
+    with pytest.raises(ValueError, match="even"):
+        VideoWriter(tmp_path / "out.mp4", 63, 48)
+    with pytest.raises(DancingError, match="is a folder"):
+        VideoWriter(tmp_path, 64, 48).__enter__()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DancingError, match="cannot be written"):
+        VideoWriter(tmp_path / "file" / "out.mp4", 64, 48).__enter__()
