@@ -48,7 +48,7 @@ def data(tmp_path_factory):
                 draw_skeleton(picture, landmarks)
                 pictures.append(picture)
             pictures += pictures[:1] * 50
-            # The hash of their names holds out song_3 and song_6.
+            # The hash of their names holds out song_0.
             writer.clip(f"clip{i}", poses, mfcc=mfcc, frames=iter(pictures), song=f"song_{i}.mp3")
     return path
 

@@ -226,7 +226,7 @@ class Packed(NamedTuple):
     @classmethod
     def of(cls, picture: NDArray[np.uint8]) -> Packed:
         """Compress one picture."""
-        return cls(picture.shape, zlib.compress(np.ascontiguousarray(picture), _GZIP_LEVEL))
+        return cls(picture.shape, zlib.compress(np.ascontiguousarray(picture).data, _GZIP_LEVEL))
 
 
 class DatasetWriter:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing
@@ -37,7 +37,7 @@ from dancing.video import FPS, probe, read_frames
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Progress = Callable[[str, int, int | None], None]
+    from dancing.pipeline import Progress
 
 SIZE = 640
 LONGEST_GAP = round(0.3 * FPS)  # frames without the person that are interpolated
@@ -76,6 +76,17 @@ class FileReport:
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
 
+    def lines(self) -> list[str]:
+        """The report for a person."""
+        if self.error is not None:
+            return [f"failed: {self.error}"]
+        parts = [f"{self.clips} clip{'s' * (self.clips != 1)}", f"{self.frames} frames"]
+        if self.interpolated:
+            parts.append(f"{self.interpolated} interpolated")
+        if self.seconds_cut:
+            parts.append(f"{self.seconds_cut:.1f} s cut")
+        return [f"{self.path}: {', '.join(parts)}", *(f"note: {line}" for line in self.warnings)]
+
 
 @dataclass(frozen=True)
 class PrepareReport:
@@ -92,6 +103,10 @@ class PrepareReport:
     def silent(self) -> int:
         """Number of files whose clips have no music features."""
         return sum(file.silent for file in self.files)
+
+    def lines(self) -> list[str]:
+        """The report for a person, a line or more a file."""
+        return [line for file in self.files for line in file.lines()]
 
     @property
     def failed(self) -> list[FileReport]:

@@ -17,8 +17,8 @@ from dancing.files import MEDIA_SUFFIXES, expand
 from dancing.poses import PoseSequence
 from dancing.video import FPS, VideoWriter
 
-Progress = Callable[[str, int, int], None]
-"""Called with the stage's name, steps done and steps in all."""
+Progress = Callable[[str, int, int | None], None]
+"""Called with the stage's name, steps done, and steps in all (None if not known)."""
 
 
 def plan(

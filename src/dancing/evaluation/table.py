@@ -133,7 +133,7 @@ class Report:
             table = Table(box=None, header_style="bold", pad_edge=False)
             table.add_column("", no_wrap=True)
             left = console.width - max(map(len, names))
-            taken = []
+            taken: list[tuple[str, ...]] = []
             while columns and (not taken or left >= 2 + max(map(len, columns[0]))):
                 taken.append(columns.pop(0))
                 left -= 2 + max(map(len, taken[-1]))
