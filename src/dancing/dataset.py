@@ -103,7 +103,8 @@ class Clip:
     @property
     def origins(self) -> frozenset[str]:
         """Hashes of song and source: clips that share one must not lie on both sides."""
-        return frozenset({source_hash(self.split_key), source_hash(self.source)})
+        stored = {str(self.attributes.get(key) or "") for key in ("song", "source")} - {""}
+        return frozenset(map(source_hash, stored or {self.name}))
 
     @property
     def held_out(self) -> bool:

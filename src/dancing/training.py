@@ -202,9 +202,12 @@ def fit(
         seen = {*stored["origin"]["sources"], *module.origin["sources"]}
         module.origin["sources"] = sorted(seen)
     L.seed_everything(seed, workers=True, verbose=False)
-    saving = ModelCheckpoint(run, filename="last", enable_version_counter=False)
-    saving.FILE_EXTENSION = ".safetensors"
-    callbacks: list[Callback] = [saving, _Figures(run / "samples")]
+    callbacks: list[Callback] = [_Figures(run / "samples")]
+    # After each epoch, and within long ones, so that a kill costs minutes at most.
+    for often in ({"every_n_epochs": 1}, {"train_time_interval": timedelta(minutes=2)}):
+        saving = ModelCheckpoint(run, filename="last", enable_version_counter=False, **often)
+        saving.FILE_EXTENSION = ".safetensors"
+        callbacks.append(saving)
     visible = sys.stderr.isatty()
     if visible:
         callbacks.append(RichProgressBar())
