@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from dancing.image import dcgan
+from dancing.image import dcgan, limbs
 from dancing.motion import lstm_vae
 
 ORIGIN = {
@@ -123,3 +123,35 @@ def test_deployed_dcgan_draws_the_view():
     )
     pictures = network(torch.rand(2, 33, 2))
     assert pictures.shape == (2, 128, 128, 3) and pictures.dtype == torch.uint8
+
+
+def test_limb_maps_lie_on_the_limbs():
+    maps = limbs.LimbMaps(64, 96)
+    poses = torch.full((1, 33, 2), -500.0)
+    poses[0, 13], poses[0, 15] = torch.tensor([10.0, 20.0]), torch.tensor([50.0, 60.0])
+    drawn = maps(poses)
+    bones = [capsule[:2] for capsule in limbs._CAPSULES]
+    assert drawn.shape == (1, 2 * len(bones), 24, 16)
+    forearm, place = drawn[0, bones.index((13, 15))], drawn[0, len(bones) + bones.index((13, 15))]
+    assert forearm[10, 7] > 0.9, "on the middle of the bone"
+    assert forearm[20, 2] < 0.01 and forearm[2, 12] < 0.01, "away from it"
+    assert place[14, 11] > 0.8 > 0.2 > place[5, 2], "from the elbow's 0 to the wrist's 1"
+    assert drawn[0, bones.index((14, 16))].max() < 0.01, "the other arm has its own map"
+
+
+def test_limbs_generator_and_composite():
+    config = limbs.Config(width=64, height=96, channels=10)
+    layers = limbs.Generator(config)(torch.rand(2, 33, 2) * 64)
+    assert layers.shape == (2, 5, 96, 64) and layers.min() >= 0 and layers.max() <= 1
+    plate = torch.full((1, 3, 2, 2), 0.5)
+    layers = torch.zeros(1, 5, 2, 2)
+    layers[:, :3] = 0.9
+    layers[0, 3, 0, 0], layers[0, 4, 0, 1] = 1.0, 0.4
+    laid = limbs.composite(layers, plate)
+    torch.testing.assert_close(laid[0, :, 0, 0], torch.full((3,), 0.9))
+    torch.testing.assert_close(laid[0, :, 0, 1], torch.full((3,), 0.3))
+    torch.testing.assert_close(laid[0, :, 1, 1], torch.full((3,), 0.5))
+    pictures = limbs.Deployed(limbs.Generator(config))(
+        torch.rand(2, 33, 2) * 64, torch.zeros(2, 96, 64, 3, dtype=torch.uint8)
+    )
+    assert pictures.shape == (2, 96, 64, 4) and pictures.dtype == torch.uint8

@@ -43,12 +43,11 @@ def data(tmp_path_factory):
             mfcc = np.zeros((90, 13), np.float32)
             mfcc[:, 0], mfcc[:, 1] = 50 * np.sin(beat), 50 * np.cos(beat)
             pictures = []
-            for landmarks in poses.landmarks[:40]:
+            for landmarks in poses.landmarks[:30]:
                 picture = np.full((64, 64, 3), 40, np.uint8)
                 draw_skeleton(picture, landmarks)
                 pictures.append(picture)
-            pictures += pictures[:1] * 50
-            # The hash of their names holds out air_4 and air_11.
+                # The hash of their names holds out air_4 and air_11.
             writer.clip(f"clip{i}", poses, mfcc=mfcc, frames=iter(pictures), song=f"air_{i}.mp3")
     return path
 
@@ -61,8 +60,8 @@ def runs(data, tmp_path_factory):
         "--epochs", 1, "--set", "window=30", "--set", "kl_weight=0.001",
     )  # fmt: skip
     image = run(
-        "train", "image", data, "-o", folder / "image", *FAST, "--model", "dcgan",
-        "--epochs", 1, "--minutes", 0.3, "--set", "l1_weight=50",
+        "train", "image", data, "-o", folder / "image", "--device", "cpu", "--batch-size", 16,
+        "--model", "dcgan", "--epochs", 2, "--set", "l1_weight=50",
     )  # fmt: skip
     return folder, motion, image
 
@@ -81,7 +80,7 @@ def test_both_losses_fall(runs):
         values = logged(folder / stage, name)
         assert np.mean(values[-3:]) < 0.7 * values[0], (stage, values)
     discriminator = logged(folder / "image", "loss_d")
-    assert min(discriminator) < 0.6 < np.log(2) + 0.1, "the discriminator learns to tell"
+    assert min(discriminator) < 0.6 < np.log(2), "it tells real from drawn better than chance"
 
 
 def test_a_run_folder_holds_figures_and_a_checkpoint_with_its_dimensions(runs):

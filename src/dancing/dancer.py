@@ -11,12 +11,13 @@ import numpy as np
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.poses import PoseSequence, draw_skeleton
-from dancing.video import resize
+from dancing.video import cut_crop, decode_picture, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STYLES = ("person", "skeleton", "side-by-side")
+PLATE = "plate.png"
 _BATCH = 8
 _DARK = np.array([24, 26, 32], np.uint8)
 
@@ -44,6 +45,10 @@ class Dancer:
         self.size = (int(width), int(height))
         self.view = tuple(float(value) for value in settings["view"])
         self.placement: dict[str, float] = settings["placement"]
+        self._plate: NDArray[np.uint8] | None = None
+        if "crop" in settings:
+            self._crop = (int(settings["crop"][0]), int(settings["crop"][1]))
+            self._plate = resize(decode_picture(self.bundle.file(PLATE)), *self.size)
 
     def __call__(self, poses: PoseSequence, style: str = "person") -> Iterator[NDArray[np.uint8]]:
         """Draw every pose, streamed.
@@ -78,14 +83,53 @@ class Dancer:
             yield canvas
 
     def _people(self, poses: PoseSequence) -> Iterator[NDArray[np.uint8]]:
-        session = self.bundle.image
-        for start in range(0, len(poses), _BATCH):
-            batch = poses.landmarks[start : start + _BATCH]
-            try:
-                pictures: Any = session.run(None, {"landmarks": batch})[0]
-            except Exception as error:  # ONNX Runtime's exceptions share no public base class.
-                raise DancingError(
-                    f"{self.bundle.path}: the image model failed ({error})"
-                ) from error
-            for picture in pictures:
-                yield resize(picture, *self.size)
+        batches = (
+            poses.landmarks[start : start + _BATCH] for start in range(0, len(poses), _BATCH)
+        )
+        if self._plate is None:
+            for batch in batches:
+                for picture in self._run(landmarks=batch):
+                    yield resize(picture, *self.size)
+            return
+        for batch in batches:
+            yield from self._on_plate(batch, self._plate)
+
+    def _on_plate(
+        self, landmarks: NDArray[np.float32], plate: NDArray[np.uint8]
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Draw the crops that move with the dancer, and lay them over the empty scene."""
+        points = landmarks * np.array(self.size, np.float32)
+        corners = crop_corners(points, self._crop)
+        scenes = np.stack([cut_crop(plate, corner, self._crop) for corner in corners])
+        crops = self._run(landmarks=points - corners[:, None].astype(np.float32), plate=scenes)
+        for crop, corner in zip(crops, corners, strict=True):
+            frame = plate.copy()
+            low, high = np.maximum(corner, 0), np.minimum(corner + self._crop, self.size)
+            if (low < high).all():
+                inner = crop[low[1] - corner[1] : high[1] - corner[1]]
+                frame[low[1] : high[1], low[0] : high[0]] = inner[
+                    :, low[0] - corner[0] : high[0] - corner[0], :3
+                ]
+            yield frame
+
+    def _run(self, **inputs: NDArray[Any]) -> NDArray[np.uint8]:
+        try:
+            return self.bundle.image.run(None, inputs)[0]
+        except DancingError:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class.
+            raise DancingError(f"{self.bundle.path}: the image model failed ({error})") from error
+
+
+def crop_corners(points: NDArray[np.floating[Any]], crop: tuple[int, int]) -> NDArray[np.int64]:
+    """Where to cut so that the dancer is in the middle.
+
+    Args:
+        points: (T, 33, 2) landmarks in pixels of the picture.
+        crop: (width, height) in pixels.
+
+    Returns:
+        (T, 2) left and top; the crop may reach outside the picture.
+    """
+    middle = (points.min(1) + points.max(1)) / 2
+    return np.round(middle - np.array(crop) / 2).astype(np.int64)

@@ -91,6 +91,7 @@ def export(
                 "sources": origin["sources"],
             },
         }
+        files |= module.files()
         files[f"{stage}.onnx"] = _onnx(module)
         halves = {key: _half(value) for key, value in module.state_dict().items()}
         files[f"{stage}.safetensors"] = save(halves)

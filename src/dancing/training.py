@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from dancing.dataset import Clip
 from dancing.errors import DancingError, DancingWarning
 from dancing.files import write_then_rename
-from dancing.video import write_png
+from dancing.video import encode_png
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,8 +55,13 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.config = config
         self.origin = origin
-        self.hparams.update({"config": dataclasses.asdict(config), "origin": origin})
-        self._set_hparams(self.hparams)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep in the checkpoint what it takes to build this module again."""
+        checkpoint["hyper_parameters"] = {
+            "config": dataclasses.asdict(self.config),
+            "origin": self.origin,
+        }
 
     def figure(self) -> NDArray[np.uint8]:
         """A picture (H, W, 3) of what the model makes now."""
@@ -69,6 +74,10 @@ class TrainingModule(L.LightningModule):
     def card(self) -> dict[str, Any]:
         """What the bundle's card says of this stage: all that inference needs to know."""
         raise NotImplementedError
+
+    def files(self) -> dict[str, bytes]:
+        """Further files of the bundle, by name."""
+        return {}
 
 
 class SafetensorsIO(CheckpointIO):
@@ -286,7 +295,8 @@ class _Figures(Callback):
         with torch.no_grad():
             picture = module.figure()
         module.train(training)
-        write_png(self._folder / f"step_{trainer.global_step:07d}.png", picture)
+        with write_then_rename(self._folder / f"step_{trainer.global_step:07d}.png") as file:
+            file.write_bytes(encode_png(picture))
         if isinstance(trainer.logger, TensorBoardLogger):
             trainer.logger.experiment.add_image(
                 "samples", picture, trainer.global_step, dataformats="HWC"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -124,21 +125,42 @@ def cut(picture: NDArray[np.uint8], view: Sequence[float]) -> NDArray[np.uint8]:
     left, top, right, bottom = (
         round(value * side) for value, side in zip(view, (width, height) * 2, strict=True)
     )
-    rows = np.clip(np.arange(top, bottom), 0, height - 1)
-    columns = np.clip(np.arange(left, right), 0, width - 1)
-    return picture[rows][:, columns]
+    return cut_crop(picture, (left, top), (right - left, bottom - top))
 
 
-def write_png(path: str | Path, picture: NDArray[np.uint8]) -> None:
-    """Write a picture (H, W, 3) uint8 RGB as a PNG file."""
+def cut_crop(
+    picture: NDArray[np.uint8], corner: Sequence[int] | NDArray[np.int64], crop: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """A crop of (width, height) pixels, from its left and top corner, of a picture (H, W, ...).
+
+    Outside the picture, its edge is repeated.
+    """
+    rows = np.clip(np.arange(corner[1], corner[1] + crop[1]), 0, picture.shape[0] - 1)
+    columns = np.clip(np.arange(corner[0], corner[0] + crop[0]), 0, picture.shape[1] - 1)
+    return picture[rows[:, None], columns]
+
+
+def encode_png(picture: NDArray[np.uint8]) -> bytes:
+    """A picture (H, W, 3) uint8 RGB as the content of a PNG file."""
     codec = av.CodecContext.create("png", "w")
     codec.height, codec.width = picture.shape[:2]
     codec.pix_fmt, codec.time_base = "rgb24", Fraction(1, FPS)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    with write_then_rename(path) as temporary:
-        temporary.write_bytes(
-            b"".join(bytes(p) for p in [*codec.encode(frame), *codec.encode(None)])
-        )
+    return b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)])
+
+
+def decode_picture(content: bytes) -> NDArray[np.uint8]:
+    """The content of a picture file as (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: when it is no picture.
+    """
+    try:
+        with av.open(io.BytesIO(content)) as container:
+            frame = next(container.decode(video=0))  # type: ignore[union-attr]
+    except (FFmpegError, StopIteration, IndexError) as error:
+        raise ValueError("not a picture") from error
+    return frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 class VideoWriter:

@@ -10,7 +10,9 @@ channels, 3x3, stride 2, LeakyReLU -> flatten -> Dense 1, sigmoid. The reference
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dancing.dataset import Clip
+from dancing.image.data import Pictures, square_view
 from dancing.poses import N_LANDMARKS
 from dancing.training import TrainingModule
 
@@ -174,6 +178,15 @@ class Training(TrainingModule):
             "view": self.origin["view"],
             "placement": self.origin["placement"],
         }
+
+
+def data(
+    config: Config, kept: Sequence[Clip], held_out: Sequence[Clip], cache: Path
+) -> tuple[Pictures, Pictures | None, dict[str, Any]]:
+    """Training and validation data, and what `Training` needs to know of them."""
+    view = square_view([*kept, *held_out])
+    validation = Pictures(held_out, view, SIZE, cache) if held_out else None
+    return Pictures(kept, view, SIZE, cache), validation, {"view": view}
 
 
 def _up(inputs: int, outputs: int) -> nn.ConvTranspose2d:

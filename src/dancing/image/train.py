@@ -10,7 +10,6 @@ from pathlib import Path
 from dancing.dataset import Dataset
 from dancing.errors import DancingError
 from dancing.image import FAMILIES
-from dancing.image.data import Pictures, square_view
 from dancing.training import check_run, configured, describe_data, fit, split
 
 
@@ -48,12 +47,8 @@ def train(
         if not clips:
             raise DancingError("no clip has pictures; training the image model needs them")
         kept, held_out = split(clips)
-        view = square_view(clips)
-        pictures = Pictures(kept, view, family.SIZE, run / "cache", repeat=True)
-        validation = (
-            Pictures(held_out, view, family.SIZE, run / "cache", repeat=False) if held_out else None
-        )
-        origin = {"stage": "image", "model": model, "view": view, **describe_data(kept)}
+        pictures, validation, facts = family.data(config, kept, held_out, run / "cache")
+        origin = {"stage": "image", "model": model, **facts, **describe_data(kept)}
     module = family.Training(config, origin)
     return fit(
         module,

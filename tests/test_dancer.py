@@ -1,0 +1,25 @@
+"""Drawing: crops that move with the dancer, also beyond the picture's edge."""
+
+import numpy as np
+
+from dancing.dancer import crop_corners
+from dancing.video import cut, cut_crop
+
+
+def test_crops_follow_the_dancer():
+    points = np.random.default_rng(0).uniform(100, 200, (5, 33, 2))
+    corners = crop_corners(points, (64, 96))
+    moved = crop_corners(points + [30, -20], (64, 96))
+    np.testing.assert_allclose(moved - corners, np.tile([30, -20], (5, 1)), atol=1)
+    middle = (points.min(1) + points.max(1)) / 2
+    np.testing.assert_allclose(corners + [32, 48], middle, atol=0.51)
+
+
+def test_crops_repeat_the_edge():
+    picture = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
+    crop = cut_crop(picture, (-2, 3), (4, 5))
+    assert crop.shape == (5, 4, 3)
+    np.testing.assert_array_equal(crop[:2, 2:], picture[3:, :2])
+    np.testing.assert_array_equal(crop[4], crop[1])
+    np.testing.assert_array_equal(crop[:, 0], crop[:, 2])
+    np.testing.assert_array_equal(cut(picture, (0.5, 0.2, 1.0, 1.0)), picture[1:, 2:])
