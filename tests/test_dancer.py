@@ -9,10 +9,10 @@ from dancing.video import cut, cut_crop
 def test_crops_follow_the_dancer():
     points = np.random.default_rng(0).uniform(100, 200, (5, 33, 2))
     corners = crop_corners(points, (64, 96))
-    moved = crop_corners(points + [30, -20], (64, 96))
+    moved = crop_corners(points + np.array([30, -20]), (64, 96))
     np.testing.assert_allclose(moved - corners, np.tile([30, -20], (5, 1)), atol=1)
     middle = (points.min(1) + points.max(1)) / 2
-    np.testing.assert_allclose(corners + [32, 48], middle, atol=0.51)
+    np.testing.assert_allclose(corners + np.array([32, 48]), middle, atol=0.51)
 
 
 def test_crops_repeat_the_edge():

@@ -52,14 +52,14 @@ class Config:
         width, height: of the crop in pixels; multiples of 32.
         channels: of the finest level of the U-Net; the coarser ones have more in proportion.
         learning_rate: of Adam.
-        matte_weight: factor of the loss between drawn and estimated matte.
+        matte_weight: factor of the cross-entropy between drawn and estimated matte.
         edge_weight: factor of the L1 loss between the gradients of the pictures.
     """
 
     width: int = 256
     height: int = 384
     channels: int = 40
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     matte_weight: float = 0.2
     edge_weight: float = 1.0
 
@@ -149,7 +149,8 @@ class Generator(nn.Module):
         for level in reversed(range(len(skips))):
             x = nn.functional.interpolate(self.ups[level](x), scale_factor=2.0) + skips[level]
             x = self.decoders[level](x)
-        return torch.sigmoid(nn.functional.pixel_shuffle(self.head(x), STRIDE))
+        # In float32, for a matte close to 0 or 1 would have no gradient in bfloat16.
+        return torch.sigmoid(nn.functional.pixel_shuffle(self.head(x), STRIDE).float())
 
 
 def composite(layers: torch.Tensor, plate: torch.Tensor) -> torch.Tensor:
@@ -190,27 +191,33 @@ class Training(TrainingModule):
         self.averaged = AveragedModel(
             self.generator, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=False
         )
+        self.averaged.requires_grad_(False)
         self._examples: dict[str, torch.Tensor] = {}
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
-        layers = self.generator(batch["landmarks"]).float()
+        layers = self.generator(batch["landmarks"])
         drawn, real = composite(layers, _unit(batch["plate"])), _unit(batch["picture"])
         matte = _unit(batch["matte"])
         weight = 0.2 + matte
-        l1 = (weight * (drawn - real).abs()).mean()
         error = drawn - real
+        # The colour is compared without its matte too, else neither can begin.
+        l1 = (weight * error.abs()).mean() + (matte * (layers[:, :3] - real).abs()).mean()
         edges = (weight[..., 1:] * error.diff(dim=-1).abs()).mean()
         edges = edges + (weight[..., 1:, :] * error.diff(dim=-2).abs()).mean()
-        matte_l1 = (layers[:, 3:4] - matte).abs().mean()
-        loss = l1 + self.config.edge_weight * edges + self.config.matte_weight * matte_l1
-        self.log_dict({"train_l1": l1, "train_edges": edges, "train_matte": matte_l1})
+        with torch.autocast(matte.device.type, enabled=False):
+            matte_loss = nn.functional.binary_cross_entropy(layers[:, 3:4], matte)
+        loss = l1 + self.config.edge_weight * edges + self.config.matte_weight * matte_loss
+        self.log_dict({"train_l1": l1, "train_edges": edges, "train_matte": matte_loss})
         return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.clip_gradients(optimizer, gradient_clip_val=1.0)
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.averaged.update_parameters(self.generator)
 
     def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
-        drawn = composite(self.averaged(batch["landmarks"]).float(), _unit(batch["plate"]))
+        drawn = composite(self.averaged(batch["landmarks"]), _unit(batch["plate"]))
         person = (batch["matte"] >= 128).float()
         error = ((drawn - _unit(batch["picture"])).square() * person).sum((1, 2, 3))
         mse = (error / (3 * person.sum((1, 2, 3))).clamp(min=1)).mean()
