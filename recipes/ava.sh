@@ -21,11 +21,11 @@ train() { # STAGE RUN DATA OPTIONS...
   [ -e "$2/last.safetensors" ] && resume=(--resume)
   dancing train "$1" "$3" -o "$2" "${@:4}" "${resume[@]}"
 }
-# About 40 minutes; val_l1 (pictures in [-1, 1]) is then about 0.03.
-train image "$work/ava-image" "$work/ava.h5" --model dcgan --set l1_weight=100 --epochs 30
+# About 40 minutes.
+train image "$work/ava-image" "$work/ava.h5" --model limbs --batch-size 16 --minutes 36 --epochs 100
 # About 15 minutes.
 train motion "$work/ava-motion" "$work/motion.h5" --model lstm-vae \
-  --set window=60 --set latent_dim=64 --set kl_weight=1e-4 --set learning_rate=2e-3 --epochs 100
+  --set window=20 --set kl_weight=1e-5 --set learning_rate=2e-3 --minutes 14 --epochs 1000
 
 dancing export "$work/ava-image" "$work/ava-motion" -o "$work/ava" --name ava \
   --licence CC0-1.0 \

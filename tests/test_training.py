@@ -15,7 +15,9 @@ from dancing.dataset import DatasetWriter
 from dancing.poses import PoseSequence, draw_skeleton
 from dancing.training import SafetensorsIO
 from media import dancing as run
+from media import read_video
 
+FRAMES = 60
 FAST = ("--device", "cpu", "--batch-size", "64")
 
 
@@ -39,11 +41,11 @@ def data(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "data.h5"
     with DatasetWriter(path) as writer:
         for i in range(12):
-            poses, beat = a_dance(90, 90 + 5 * i, i)
-            mfcc = np.zeros((90, 13), np.float32)
+            poses, beat = a_dance(FRAMES, 90 + 5 * i, i)
+            mfcc = np.zeros((FRAMES, 13), np.float32)
             mfcc[:, 0], mfcc[:, 1] = 50 * np.sin(beat), 50 * np.cos(beat)
             pictures = []
-            for landmarks in poses.landmarks[:30]:
+            for landmarks in poses.landmarks:
                 picture = np.full((64, 64, 3), 40, np.uint8)
                 draw_skeleton(picture, landmarks)
                 pictures.append(picture)
@@ -127,6 +129,7 @@ def test_a_killed_run_resumes(data, tmp_path):
         time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    assert checkpoint.exists(), "no checkpoint within four minutes"
     done = SafetensorsIO().load_checkpoint(checkpoint)["epoch"]
     run(*arguments[:-1], done + 2, "--resume")
     assert SafetensorsIO().load_checkpoint(checkpoint)["epoch"] >= done + 1
@@ -170,6 +173,9 @@ def test_export_refuses_two_models_of_a_stage_and_foreign_folders(runs, tmp_path
     folder, _, _ = runs
     refused = run("export", folder / "motion", folder / "motion", "-o", tmp_path / "b", ok=False)
     assert "second motion model" in refused.stderr
+    (tmp_path / "notes").write_text("mine")
+    refused = run("export", folder / "motion", "-o", tmp_path / "notes", ok=False)
+    assert "not a bundle" in refused.stderr and (tmp_path / "notes").read_text() == "mine"
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "me.jpg").touch()
     refused = run("export", folder / "motion", "-o", tmp_path / "photos", ok=False)
@@ -179,9 +185,70 @@ def test_export_refuses_two_models_of_a_stage_and_foreign_folders(runs, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"), [("unknown=1", "no setting 'unknown'"), ("window=x", "not a number")]
+    ("setting", "message"),
+    [
+        ("unknown=1", "no setting 'unknown'"),
+        ("window=x", "not a number"),
+        ("window=0", "at least 2"),
+    ],
 )
 def test_wrong_settings_are_named(data, tmp_path, setting, message):
     refused = run("train", "motion", data, "-o", tmp_path / "r", "--set", setting, ok=False)
     assert message in refused.stderr
     assert not (tmp_path / "r").exists()
+
+
+def test_too_few_samples_for_a_batch(data, tmp_path):
+    refused = run(
+        "train", "image", data, "-o", tmp_path / "r", "--model", "dcgan", "--device", "cpu",
+        "--batch-size", 5000, ok=False,
+    )  # fmt: skip
+    assert "fewer than the batch size" in refused.stderr
+
+
+def test_the_seed_decides_the_first_weights(data, tmp_path):
+    states = []
+    for name in ("a", "b"):
+        run(
+            "train", "motion", data, "-o", tmp_path / name, *FAST, "--set", "window=20",
+            "--set", "learning_rate=1e-9", "--epochs", 1, "--seed", 3,
+        )  # fmt: skip
+        checkpoint = SafetensorsIO().load_checkpoint(tmp_path / name / "last.safetensors")
+        states.append(checkpoint["state_dict"]["network.z_mean.weight"].numpy())
+    np.testing.assert_allclose(states[0], states[1], atol=1e-5)
+
+
+def test_limbs_learns_and_its_bundle_draws_on_the_empty_scene(tmp_path):
+    """A small figure on a striped floor: the plate is the floor, and the loss falls."""
+    floor = np.full((96, 96, 3), 60, np.uint8)
+    floor[::8] = 90
+    path = tmp_path / "data.h5"
+    with DatasetWriter(path) as writer:
+        for i in range(12):
+            poses, _ = a_dance(40, 90 + 5 * i, i)
+            pictures, mattes = [], []
+            for landmarks in poses.landmarks:
+                picture = floor.copy()
+                draw_skeleton(picture, landmarks)
+                pictures.append(picture)
+                mattes.append((np.abs(picture.astype(int) - floor).max(-1) > 8) * np.uint8(255))
+            writer.clip(
+                f"c{i}", poses, frames=iter(pictures), mattes=iter(mattes), source=f"air_{i}.mp4"
+            )
+    run(
+        "train", "image", path, "-o", tmp_path / "run", "--device", "cpu", "--batch-size", 8,
+        "--epochs", 2, "--set", "width=96", "--set", "height=96", "--set", "channels=10",
+    )  # fmt: skip
+    values = logged(tmp_path / "run", "train_l1")
+    assert np.mean(values[-3:]) < 0.8 * values[0], values
+    run("export", tmp_path / "run", "-o", tmp_path / "me")
+    poses.save(tmp_path / "poses.npz")
+    run(
+        "generate", "--poses-from", tmp_path / "poses.npz", "-o", tmp_path / "out.mp4",
+        "--dancer", tmp_path / "me",
+    )  # fmt: skip
+    frame = read_video(tmp_path / "out.mp4").frames[0]
+    assert frame.shape == (96, 96, 3)
+    assert np.abs(frame[:20, :20].astype(int) - floor[:20, :20]).mean() < 8, "the empty scene"
+    refused = run("train", "image", path, "-o", tmp_path / "r", "--set", "width=100", ok=False)
+    assert "multiples of 32" in refused.stderr

@@ -23,6 +23,7 @@ from dancing.errors import DancingError, DancingWarning
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 SAMPLE_RATE = 22050
 HOP_LENGTH = 735
@@ -44,8 +45,8 @@ def decode_blocks(
 ) -> Iterator[np.ndarray]:
     """Stream the sound of an audio or video file as mono blocks, in bounded memory.
 
-    Time 0 is the first sound of an audio file (encoder priming removed) and the first picture of
-    a video, so that the sound of a video stays with its pictures.
+    Time 0 is the first sound of an audio file (encoder priming removed) and the start of the
+    pictures of a video, as in `video.read_frames`, so that its sound stays with its pictures.
 
     Args:
         path: any file that FFmpeg can read; its first audio track is taken.
@@ -126,7 +127,8 @@ def _open(path: Path) -> InputContainer:
     if path.stat().st_size == 0:
         raise DancingError(f"{path}: the file is empty")
     try:
-        container = av.open(str(path), metadata_errors="ignore")
+        # A relative name with a colon would be taken for a protocol.
+        container = av.open(str(path.absolute()), metadata_errors="ignore")
     except (av.FFmpegError, OSError) as error:
         if isinstance(error, PermissionError):
             raise DancingError(f"{path}: may not be read (permission denied)") from error
@@ -135,6 +137,22 @@ def _open(path: Path) -> InputContainer:
         container.close()
         raise DancingError(f"{path}: has no sound")
     return container
+
+
+def film_of(container: InputContainer) -> VideoStream | None:
+    """The pictures of a video; a song's cover is a video stream too, but tells no time."""
+    streams = container.streams.video
+    return next((s for s in streams if not int(s.disposition) & _ATTACHED_PICTURE), None)
+
+
+def origin_of(container: InputContainer) -> float:
+    """Time 0 of a file's pictures and sound alike, in seconds of its own time stamps."""
+    import av
+
+    stream = film_of(container) or container.streams.audio[0]
+    if stream.start_time is None or stream.time_base is None:
+        return (container.start_time or 0) / av.time_base
+    return float(stream.start_time * stream.time_base)
 
 
 def _sound(container: InputContainer, path: Path, start: float) -> Iterator[tuple[np.ndarray, int]]:
@@ -146,10 +164,7 @@ def _sound(container: InputContainer, path: Path, start: float) -> Iterator[tupl
     import av
 
     stream = container.streams.audio[0]
-    # A cover picture is a video stream too, but tells no time.
-    films = [v for v in container.streams.video if not int(v.disposition) & _ATTACHED_PICTURE]
-    reference = films[0] if films else stream
-    origin = float((reference.start_time or 0) * (reference.time_base or Fraction(0)))
+    origin = origin_of(container)
     drop: int | None = None  # samples still to be left out
     end = 0.0  # seconds up to which sound was decoded
     decoded, damaged = False, 0
@@ -168,7 +183,7 @@ def _sound(container: InputContainer, path: Path, start: float) -> Iterator[tupl
             break
         except av.FFmpegError:
             damaged += begun  # in the pre-roll a decoder may complain: it lacks what went before
-            if damaged > _HOPELESS and not decoded:
+            if damaged > HOPELESS and not decoded:
                 break
             continue
         for frame in frames:
@@ -201,8 +216,9 @@ def _sound(container: InputContainer, path: Path, start: float) -> Iterator[tupl
 
 
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
+_LOUDEST = 8.0  # well above full scale, and within what encoders take
 _PREROLL = 1.0  # seconds decoded before the start, for decoders that need a past
-_HOPELESS = 1000  # undecodable packets in a row after which a file is given up
+HOPELESS = 1000  # undecodable packets in a row after which a file is given up
 
 
 def _samples(frame: av.AudioFrame) -> np.ndarray:
@@ -210,13 +226,14 @@ def _samples(frame: av.AudioFrame) -> np.ndarray:
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
-    values: np.ndarray = samples.astype(np.float32)
+    with np.errstate(over="ignore"):
+        values: np.ndarray = samples.astype(np.float32)
     if samples.dtype.kind == "u":
         values = values / 128 - 1
     elif samples.dtype.kind == "i":
         values /= 2.0 ** (8 * samples.dtype.itemsize - 1)
     # A file of floats may hold anything.
-    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).clip(-_LOUDEST, _LOUDEST)
 
 
 def _mono(samples: np.ndarray) -> np.ndarray:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
+import math
 import zipfile
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,11 +104,21 @@ class Bundle:
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         available = onnxruntime.get_available_providers()
         try:
-            return onnxruntime.InferenceSession(
+            session = onnxruntime.InferenceSession(
                 content, options, providers=[name for name in wanted if name in available]
             )
         except Exception as error:  # ONNX Runtime's exceptions share no public base class.
             raise DancingError(f"{self.path}: {stage}.onnx cannot be loaded ({error})") from error
+        found = {entry.name for entry in session.get_inputs()}
+        expected = {"motion": {"mfcc", "noise"}, "image": {"landmarks"}}[stage]
+        if "crop" in self.card[stage]:
+            expected = expected | {"plate"}
+        if found != expected:
+            raise DancingError(
+                f"{self.path}: {stage}.onnx takes {', '.join(sorted(found))}, "
+                f"not {', '.join(sorted(expected))}"
+            )
+        return session
 
     def _read(self, name: str) -> bytes:
         try:
@@ -119,7 +132,14 @@ class Bundle:
             return self._zip.read(name)
         except (OSError, KeyError) as error:
             raise DancingError(f"{self.path}: the bundle has no {name}") from error
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            lzma.LZMAError,
+            EOFError,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
             raise DancingError(f"{self.path}: {name} cannot be unpacked ({error})") from error
 
 
@@ -144,10 +164,49 @@ def _checked_card(path: Path, card: Any) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(card.get(key), kind):
             raise DancingError(f"{path}: its {CARD} has no valid '{key}'")
-    for stage in ("motion", "image"):
-        if stage in card and not isinstance(card[stage], dict):
-            raise DancingError(f"{path}: its {CARD} has no valid '{stage}'")
+    for stage, check in (("motion", _check_motion), ("image", _check_image)):
+        if stage in card:
+            try:
+                check(card[stage])
+            except (KeyError, TypeError, ValueError) as error:
+                raise DancingError(
+                    f"{path}: its {CARD} has no valid '{stage}' ({error})"
+                ) from error
     for name in card["files"]:
         if Path(name).name != name:
             raise DancingError(f"{path}: its {CARD} names a file outside the bundle: {name}")
     return card
+
+
+def _check_motion(settings: dict[str, Any]) -> None:
+    _check_placement(settings["placement"])
+    if not (type(settings["window"]) is int and 2 <= settings["window"] <= 10_000):
+        raise ValueError("window")
+
+
+def _check_image(settings: dict[str, Any]) -> None:
+    _check_placement(settings["placement"])
+    left, top, right, bottom = _numbers(settings["view"], 4)
+    if not (left < right and top < bottom):
+        raise ValueError("view")
+    for key in ("size", "crop"):
+        if key == "size" or key in settings:
+            sides = settings[key]
+            if len(sides) != 2 or any(type(n) is not int or n % 2 for n in sides):
+                raise ValueError(key)
+            if not all(16 <= n <= 4096 for n in sides):
+                raise ValueError(key)
+
+
+def _check_placement(placement: dict[str, Any]) -> None:
+    _, _, torso, aspect = _numbers([placement[key] for key in ("x", "y", "torso", "aspect")], 4)
+    if not (torso > 0 and 0.05 <= aspect <= 20):
+        raise ValueError("placement")
+
+
+def _numbers(values: Any, count: int) -> list[float]:
+    if len(values) != count or not all(
+        isinstance(value, int | float) and math.isfinite(value) for value in values
+    ):
+        raise ValueError(f"{values} are not {count} numbers")
+    return list(values)

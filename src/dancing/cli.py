@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -197,7 +198,7 @@ _Model = Annotated[str | None, typer.Option(help="Model family; default: the bes
 _Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the model, NAME=VALUE.")
 ]
-_Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")]
+_Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes in all.")]
 _BatchSize = Annotated[int, typer.Option(min=2)]
 _DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run folder stopped.")]
@@ -377,6 +378,8 @@ def dancers() -> None:
 def main() -> NoReturn:
     """Run the command line; errors for people become one line and exit code 1."""
     _show_notes()
+    # A polite end: temporary files are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
     except DancingError as error:

@@ -48,7 +48,10 @@ class Dancer:
         self._plate: NDArray[np.uint8] | None = None
         if "crop" in settings:
             self._crop = (int(settings["crop"][0]), int(settings["crop"][1]))
-            self._plate = resize(decode_picture(self.bundle.file(PLATE)), *self.size)
+            try:
+                self._plate = resize(decode_picture(self.bundle.file(PLATE)), *self.size)
+            except ValueError as error:
+                raise DancingError(f"{self.bundle.path}: {PLATE} is not a picture") from error
 
     def __call__(self, poses: PoseSequence, style: str = "person") -> Iterator[NDArray[np.uint8]]:
         """Draw every pose, streamed.
@@ -69,17 +72,21 @@ class Dancer:
         pairs = zip(self._skeletons(poses), self._people(poses), strict=True)
         return (np.concatenate(pair, axis=1) for pair in pairs)
 
+    def in_view(self, landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Landmarks (..., 2) of the pose picture as fractions of the drawn one."""
+        corner = np.array(self.view[:2])
+        inside: NDArray[np.float64] = (landmarks - corner) / (np.array(self.view[2:]) - corner)
+        return inside
+
     def frame_size(self, style: str) -> tuple[int, int]:
         """(width, height) of the pictures of a style."""
         return self.size[0] * (2 if style == "side-by-side" else 1), self.size[1]
 
     def _skeletons(self, poses: PoseSequence) -> Iterator[NDArray[np.uint8]]:
-        corner = np.array(self.view[:2])
-        extent = np.array(self.view[2:]) - corner
         for t, landmarks in enumerate(poses.landmarks):
             canvas = np.broadcast_to(_DARK, (self.size[1], self.size[0], 3)).copy()
             visibility = None if poses.visibility is None else poses.visibility[t]
-            draw_skeleton(canvas, (landmarks - corner) / extent, visibility)
+            draw_skeleton(canvas, self.in_view(landmarks), visibility)
             yield canvas
 
     def _people(self, poses: PoseSequence) -> Iterator[NDArray[np.uint8]]:

@@ -7,6 +7,8 @@ docs/data.md describes the layout.
 from __future__ import annotations
 
 import hashlib
+import io
+import math
 import re
 import unicodedata
 import zlib
@@ -35,7 +37,16 @@ _POSE_KEYS = ("pose_landmark_sequences", "pose_landmarks")
 _FILE_SUFFIXES = {*MEDIA_SUFFIXES, *POSE_SUFFIXES, *SUFFIXES}
 _MAX_FRAMES = 30 * 3600 * 24
 _MAX_SIDE = 8192
+_MAX_EMPTY = 10_000_000  # bytes of numbers that a file may hold without the room that they take
+_MAX_RATIO = 1000  # gzip packs zeros about 1000 to 1
 _GZIP_LEVEL = 1  # readable by plain h5py, and fast enough to keep up with a video
+_RANGES = {  # of the attributes that are numbers
+    "fps": (1, 1000),
+    "aspect": (0.05, 20),
+    "sample_rate": (1, 1e7),
+    "hop_length": (1, 1e7),
+    "start": (0, 1e9),
+}
 
 
 class Clip:
@@ -61,11 +72,13 @@ class Clip:
         pose_key = next((key for key in _POSE_KEYS if key in group), None)
         if pose_key is None:
             raise DancingError(f"clip '{name}' has no '{_POSE_KEYS[0]}'")
-        landmarks = _numbers(name, group[pose_key], (None, N_LANDMARKS, 2), single=True)
-        self.landmarks = landmarks.astype(np.float32)
-        frames = len(landmarks)
+        self.landmarks = _numbers(
+            name, group[pose_key], (None, N_LANDMARKS, 2), np.float32, single=True
+        )
+        frames = len(self.landmarks)
         self.attributes = {key: _plain(value) for key, value in group.attrs.items()}
-        self.fps = self._positive("fps", 30.0)
+        self._check_attributes()
+        self.fps = float(self.attributes.get("fps", 30.0))
         self.visibility = self._optional("pose_visibility", (frames, N_LANDMARKS), np.float32)
         self.world = self._optional("pose_world_landmarks", (frames, N_LANDMARKS, 3), np.float32)
         self.beats = self._optional("beats", (None,), np.float64)
@@ -116,7 +129,7 @@ class Clip:
         """Width over height of the picture that the landmarks are fractions of."""
         if self.frames is not None:
             return self.frames.shape[2] / self.frames.shape[1]
-        return self._positive("aspect", 9 / 16)
+        return float(self.attributes.get("aspect", 9 / 16))
 
     @property
     def poses(self) -> PoseSequence:
@@ -146,31 +159,49 @@ class Clip:
             rows_a_second = len(self.mfcc) / self.duration
         return interpolate(self.mfcc, pose_times * rows_a_second)
 
-    def _positive(self, name: str, default: float) -> float:
-        value = self.attributes.get(name, default)
-        if not isinstance(value, int | float) or not np.isfinite(value) or value <= 0:
-            raise DancingError(f"clip '{self.name}': attribute '{name}' is {value!r}")
-        return float(value)
+    def _check_attributes(self) -> None:
+        for key, (low, high) in _RANGES.items():
+            value = self.attributes.get(key, low)
+            number = isinstance(value, int | float)
+            if not number or not low <= value <= high:
+                raise DancingError(
+                    f"clip '{self.name}': attribute '{key}' is "
+                    f"{value if number else type(value).__name__}, "
+                    f"but a number between {low:g} and {high:g} is needed"
+                )
+        for key in ("song", "source"):
+            value = self.attributes.get(key, "")
+            if not isinstance(value, str | int | float):
+                raise DancingError(
+                    f"clip '{self.name}': attribute '{key}' is {type(value).__name__}, "
+                    "but text is needed"
+                )
 
     def _optional(
         self, key: str, shape: tuple[int | None, ...], dtype: type
     ) -> NDArray[Any] | None:
         if key not in self._group:
             return None
-        return _numbers(self.name, self._group[key], shape).astype(dtype)
+        return _numbers(self.name, self._group[key], shape, dtype)
 
     def _picture(self, key: str, ndim: int) -> h5py.Dataset | None:
         if key not in self._group:
             return None
         data = self._group[key]
+        if not isinstance(data, h5py.Dataset):
+            raise DancingError(f"clip '{self.name}': '{key}' is no array")
         if data.dtype != np.uint8 or data.ndim != ndim or (ndim == 4 and data.shape[3] != 3):
             expected = "(T, H, W, 3)" if ndim == 4 else "(T, H, W)"
             raise DancingError(
                 f"clip '{self.name}': '{key}' is {data.dtype} {data.shape}, "
                 f"but {expected} uint8 is needed"
             )
-        if not 0 < data.shape[0] <= _MAX_FRAMES or not all(
-            0 < n <= _MAX_SIDE for n in data.shape[1:3]
+        frames, height, width = data.shape[:3]
+        low, high = _RANGES["aspect"]
+        if not (
+            0 < frames <= _MAX_FRAMES
+            and all(0 < n <= _MAX_SIDE for n in (height, width))
+            and low <= width / height <= high
         ):
             raise DancingError(f"clip '{self.name}': '{key}' has an absurd shape {data.shape}")
         return data
@@ -230,19 +261,52 @@ class Packed(NamedTuple):
         return cls(picture.shape, zlib.compress(np.ascontiguousarray(picture).data, _GZIP_LEVEL))
 
 
+class _Recording(io.FileIO):
+    """A file that keeps its error for `check`: HDF5 crashes when a write fails as it closes."""
+
+    _error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        while left and self._error is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self._error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise OSError(*self._error.args)
+
+
 class DatasetWriter:
     """Write a dataset file clip by clip, in bounded memory. Use as a context manager.
 
     The file appears under its name only when the block ends without an error.
+
+    Raises:
+        DancingError: when the file cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._stack = ExitStack()
 
     def __enter__(self) -> DatasetWriter:
-        temporary = self._stack.enter_context(write_then_rename(self._path))
-        self._file = self._stack.enter_context(h5py.File(temporary, "w"))
+        with ExitStack() as stack:
+            temporary = stack.enter_context(write_then_rename(self._path))
+            self._raw = _Recording(temporary, "w+")
+            stack.callback(self._raw.check)  # after both are closed, before it is renamed
+            stack.enter_context(self._raw)
+            self._file = stack.enter_context(h5py.File(self._raw, "w"))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -272,6 +336,9 @@ class DatasetWriter:
             frames: T pictures (H, W, 3) uint8, taken one by one.
             mattes: T mattes (H, W) uint8, taken one by one.
             attributes: further attributes, such as source, song, sample_rate, hop_length.
+
+        Raises:
+            ValueError: when there are more or fewer than T pictures, or their sizes differ.
         """
         unique, number = name, 1
         while unique in self._file:
@@ -295,9 +362,42 @@ class DatasetWriter:
         if mfcc is not None:
             group.attrs["n_mfcc"] = mfcc.shape[1]
         if frames is not None:
-            _stream(group, "frames", frames, len(poses))
+            self._stream(group, "frames", frames, len(poses))
         if mattes is not None:
-            _stream(group, "matte", mattes, len(poses))
+            self._stream(group, "matte", mattes, len(poses))
+        self._raw.check()
+
+    def _stream(
+        self,
+        group: h5py.Group,
+        key: str,
+        pictures: Iterator[NDArray[np.uint8] | Packed],
+        count: int,
+    ) -> None:
+        data, given = None, 0
+        for given, picture in enumerate(pictures, 1):
+            if data is None:
+                data = group.create_dataset(
+                    key,
+                    (count, *picture.shape),
+                    np.uint8,
+                    chunks=(1, *picture.shape),
+                    compression="gzip",
+                    compression_opts=_GZIP_LEVEL,
+                    shuffle=False,
+                )
+            if given > count:
+                break
+            if picture.shape != data.shape[1:]:
+                raise ValueError(f"'{key}': {picture.shape} follows {data.shape[1:]}")
+            if isinstance(picture, Packed):
+                data.id.write_direct_chunk((given - 1, *[0] * len(picture.shape)), picture.data)
+            else:
+                data[given - 1] = picture
+            self._raw.check()
+        if given != count:
+            less = "fewer" if given < count else "more"
+            raise ValueError(f"'{key}': {less} pictures than the {count} poses")
 
 
 def source_hash(key: str) -> str:
@@ -320,27 +420,6 @@ def is_held_out(key: str) -> bool:
     Decided by a hash of the name alone, so that adding data never moves a clip across.
     """
     return int(source_hash(key), 16) < HELD_OUT_FRACTION * 16**16
-
-
-def _stream(
-    group: h5py.Group, key: str, pictures: Iterator[NDArray[np.uint8] | Packed], count: int
-) -> None:
-    data = None
-    for index, picture in enumerate(pictures):
-        if data is None:
-            data = group.create_dataset(
-                key,
-                (count, *picture.shape),
-                np.uint8,
-                chunks=(1, *picture.shape),
-                compression="gzip",
-                compression_opts=_GZIP_LEVEL,
-                shuffle=False,
-            )
-        if isinstance(picture, Packed):
-            data.id.write_direct_chunk((index, *[0] * len(picture.shape)), picture.data)
-        else:
-            data[index] = picture
 
 
 def _read_clips(file: h5py.File) -> list[Clip]:
@@ -367,10 +446,10 @@ def _check_links(name: str, group: h5py.Group) -> None:
 
 
 def _numbers(
-    name: str, data: Any, shape: tuple[int | None, ...], single: bool = False
+    name: str, data: Any, shape: tuple[int | None, ...], dtype: type, single: bool = False
 ) -> NDArray[Any]:
     if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiu":
-        kind = getattr(data, "dtype", "a group")
+        kind = data.dtype if isinstance(data, h5py.Dataset) else "no array"
         raise DancingError(f"clip '{name}': '{data.name}' is {kind}, but numbers are needed")
     found = (1, *data.shape) if single and data.ndim == len(shape) - 1 else data.shape
     fits = len(found) == len(shape) and all(
@@ -383,7 +462,11 @@ def _numbers(
         )
     if data.size > _MAX_FRAMES * N_LANDMARKS * 3:
         raise DancingError(f"clip '{name}': '{data.name}' has an absurd shape {data.shape}")
-    values = data[()].reshape(found)
+    # A few bytes of a file may ask for gigabytes: never written, or packed.
+    size = max(data.size, math.prod(data.chunks or ())) * data.dtype.itemsize
+    if size > max(_MAX_EMPTY, _MAX_RATIO * max(data.id.get_storage_size(), 4096)):
+        raise DancingError(f"clip '{name}': '{data.name}' is larger than what the file holds")
+    values = data.astype(dtype)[()].reshape(found)
     if not np.isfinite(values).all():
         raise DancingError(f"clip '{name}': '{data.name}' holds NaN or infinity")
     return values

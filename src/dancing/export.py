@@ -59,6 +59,8 @@ def export(
     output = Path(output)
     if output.is_dir() and any(output.iterdir()) and not (output / CARD).is_file():
         raise DancingError(f"{output}: is a folder with other things in it, not a bundle")
+    if output.suffix != ".zip" and output.is_file():
+        raise DancingError(f"{output}: is a file, not a bundle; name a folder or a .zip")
     files: dict[str, bytes] = {}
     card: dict[str, Any] = {
         "format": FORMAT,

@@ -22,17 +22,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import av
 import numpy as np
 from scipy.signal import savgol_filter
 
 from dancing import poses as pose_files
 from dancing.dataset import DatasetWriter, Packed
-from dancing.errors import DancingError
+from dancing.errors import DancingError, DancingWarning
 from dancing.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, expand
 from dancing.landmarker import Landmarker, Person, model_path
 from dancing.poses import PoseSequence, interpolate
-from dancing.video import FPS, probe, read_frames
+from dancing.video import FPS, fitting_width, probe, read_frames, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -245,12 +244,7 @@ def _ahead(items: Iterator[_Item], depth: int = 4) -> Generator[_Item, None, Non
 
 def _scaled(picture: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
     """A picture (H, W, 3) or (H, W) uint8 made smaller, its aspect kept."""
-    if picture.shape[0] == height:
-        return picture
-    width = max(2, 2 * round(picture.shape[1] * height / picture.shape[0] / 2))
-    frame = av.VideoFrame.from_ndarray(picture, format="rgb24" if picture.ndim == 3 else "gray")
-    smaller = frame.reformat(width=width, height=height, interpolation="AREA").to_ndarray()
-    return smaller.astype(np.uint8, copy=False)
+    return resize(picture, fitting_width(picture.shape[1], picture.shape[0], height), height)
 
 
 # -------------------------------------------------------------------------------------- people
@@ -463,12 +457,12 @@ def _watch(path: Path, folder: Path, size: int, progress: Progress = _no_progres
     folder.mkdir()
     clips: list[_Clip] = []
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("always", DancingWarning)
         try:
             clips = _clips_of_video(path, folder, size, progress, report)
         except DancingError as error:
             report.error = str(error)
-    report.warnings += [str(w.message) for w in caught if w.category is UserWarning]
+    report.warnings += [str(w.message) for w in caught if issubclass(w.category, DancingWarning)]
     return report, clips
 
 

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from dancing import poses as pose_files
 from dancing.audio import Song, load_song
 from dancing.bundle import Bundle
@@ -43,7 +45,6 @@ def plan(
         if poses_from is None:
             raise DancingError("a song is needed, or poses to draw (--poses-from)")
         found = [None]
-    names = [Path(song or poses_from or "").with_suffix(".mp4").name for song in found]
     if output is None:
         folder = Path()
     elif Path(output).is_dir() or str(output).endswith(("/", os.sep)) or not Path(output).suffix:
@@ -54,11 +55,19 @@ def plan(
         raise DancingError(
             f"{output}: is one file, but there are {len(found)} songs; give a folder"
         )
-    for index, song in enumerate(found):
-        # Two songs whose names differ in the suffix only keep it.
-        if names.count(Path(song or "").with_suffix(".mp4").name) > 1 and song is not None:
-            names[index] = f"{song.name}.mp4"
-    return [(song, folder / name) for song, name in zip(found, names, strict=True)]
+    plain = [Path(song or poses_from or "").with_suffix(".mp4").name for song in found]
+    taken: set[str] = set()
+    jobs = []
+    for song, name in zip(found, plain, strict=True):
+        # Songs whose names differ in the suffix only keep it; equal names are numbered.
+        unique = name if plain.count(name) == 1 or song is None else f"{song.name}.mp4"
+        stem, number = unique.removesuffix(".mp4"), 1
+        while unique in taken:
+            number += 1
+            unique = f"{stem}_{number}.mp4"
+        taken.add(unique)
+        jobs.append((song, folder / unique))
+    return jobs
 
 
 def generate(
@@ -103,6 +112,9 @@ def generate(
         raise DancingError(f"{output}: the output is an .mp4, or .npz, .json or .csv for poses")
     if poses is not None and Path(poses).suffix.lower() not in pose_files.SUFFIXES:
         raise DancingError(f"{poses}: poses are written as .npz, .json or .csv")
+    if not np.isfinite(start) or (duration is not None and not np.isfinite(duration)):
+        raise DancingError("start and duration are numbers of seconds")
+    _spare_inputs([song, poses_from], [output, poses])
     bundle = Bundle(dancer)
     drawer = Dancer(bundle)
     if poses_from is not None:
@@ -125,6 +137,18 @@ def generate(
             video.write(frame)
             tell("drawing", done, len(sequence))
     return output
+
+
+def _spare_inputs(
+    inputs: Sequence[str | Path | None], outputs: Sequence[str | Path | None]
+) -> None:
+    """Refuse to write over what is read, or twice to one file."""
+    taken = {Path(path).resolve() for path in inputs if path is not None}
+    for path in outputs:
+        if path is not None:
+            if Path(path).resolve() in taken:
+                raise DancingError(f"{path}: is an input or named twice; choose another output")
+            taken.add(Path(path).resolve())
 
 
 def _choreograph(

@@ -87,6 +87,9 @@ _UNREADABLE = (
     TypeError,
     OSError,
     EOFError,
+    AttributeError,
+    MemoryError,
+    OverflowError,
     RecursionError,
     csv.Error,
     zipfile.BadZipFile,
@@ -104,7 +107,7 @@ class PoseSequence:
     Attributes:
         landmarks: (T, 33, 2) float32, x right and y down, in [0, 1] of the picture's width and
             height; values outside are legal.
-        fps: frames a second, > 0.
+        fps: frames a second, 1 to 1000.
         visibility: (T, 33) float32 in [0, 1], or None.
         world: (T, 33, 3) float32 metres, hip-centred, or None.
         beats: (B,) float64 seconds, or None.
@@ -131,8 +134,8 @@ class PoseSequence:
             )
         object.__setattr__(self, "landmarks", landmarks)
         fps = float(self.fps)
-        if not (np.isfinite(fps) and 0 < fps <= 1000):
-            raise DancingError(f"fps is {self.fps}, but a number between 0 and 1000 is needed")
+        if not (np.isfinite(fps) and 1 <= fps <= 1000):
+            raise DancingError(f"fps is {self.fps}, but a number between 1 and 1000 is needed")
         object.__setattr__(self, "fps", fps)
         aspect = float(self.aspect)
         if not (np.isfinite(aspect) and 0.05 <= aspect <= 20):
@@ -225,7 +228,7 @@ class PoseSequence:
 
     @classmethod
     def load(cls, path: str | Path) -> PoseSequence:
-        """Read a pose file (.npz, .json or .csv) or the first clip of a dataset (.h5).
+        """Read a pose file (.npz, .json or .csv).
 
         Raises:
             DancingError: when the file is missing or is not a pose file.

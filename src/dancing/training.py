@@ -11,10 +11,11 @@ import dataclasses
 import json
 import logging
 import shlex
+import signal
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -128,7 +129,10 @@ def configured(kind: Any, settings: Sequence[str]) -> Any:
             values[name] = type(fields[name])(text)
         except ValueError as error:
             raise DancingError(f"setting {name}: '{text}' is not a number") from error
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise DancingError(f"settings do not fit: {error}") from error
 
 
 def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
@@ -172,7 +176,7 @@ def describe_data(clips: Sequence[Clip]) -> dict[str, Any]:
 
 
 def fit(
-    module: TrainingModule,
+    build: Callable[[], TrainingModule],
     train: Dataset[Any],
     validation: Dataset[Any] | None,
     run: Path,
@@ -187,7 +191,9 @@ def fit(
     """Train, on a CPU, one GPU or several, and leave the result in the run folder.
 
     Args:
-        minutes: stop after this time, if the epochs have not ended before.
+        build: makes the module; its first weights depend on the seed.
+        minutes: stop after this time in all, resumed parts included, if the epochs have not
+            ended before.
         resume: go on from the run's checkpoint.
 
     Returns:
@@ -200,9 +206,16 @@ def fit(
     check_run(run, resume)
     if device == "cuda" and not torch.cuda.is_available():
         raise DancingError("device 'cuda' was asked for, but PyTorch finds no such GPU")
+    if len(train) < batch_size:  # type: ignore[arg-type]
+        raise DancingError(
+            f"only {len(train)} samples to train on, fewer than the batch size {batch_size}; "  # type: ignore[arg-type]
+            "give more data, or a smaller --batch-size"
+        )
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
+    L.seed_everything(seed, workers=True, verbose=False)
+    module = build()
     if resume:
         stored = SafetensorsIO().load_checkpoint(checkpoint)["hyper_parameters"]
         if stored["config"] != dataclasses.asdict(module.config):
@@ -210,7 +223,11 @@ def fit(
         # Once seen, always seen, even if it goes on with other data.
         seen = {*stored["origin"]["sources"], *module.origin["sources"]}
         module.origin["sources"] = sorted(seen)
-    L.seed_everything(seed, workers=True, verbose=False)
+        for fact in ("view", "size"):
+            if module.origin.get(fact) != stored["origin"].get(fact):
+                raise DancingError(
+                    f"{run}: these data show the dancer in another {fact}; start anew"
+                )
     callbacks: list[Callback] = [_Figures(run / "samples")]
     # After each epoch, and within long ones, so that a kill costs minutes at most.
     for often in ({"every_n_epochs": 1}, {"train_time_interval": timedelta(minutes=2)}):
@@ -223,6 +240,8 @@ def fit(
     trainer = L.Trainer(
         accelerator="gpu" if device == "cuda" else device,
         devices="auto",
+        # Each optimiser of a GAN uses a part of the weights.
+        strategy="ddp_find_unused_parameters_true" if _gpus(device) > 1 else "auto",
         precision=_precision(device),
         max_epochs=epochs,
         max_time=None if minutes is None else timedelta(minutes=minutes),
@@ -234,14 +253,18 @@ def fit(
         num_sanity_val_steps=0,
         log_every_n_steps=10,
     )
-    trainer.fit(
-        module,
-        DataLoader(train, batch_size, shuffle=True, drop_last=True),
-        None if validation is None else DataLoader(validation, batch_size),
-        ckpt_path=checkpoint if resume else None,
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(
+            module,
+            DataLoader(train, batch_size, shuffle=True, drop_last=True),
+            None if validation is None else DataLoader(validation, batch_size),
+            ckpt_path=checkpoint if resume else None,
+        )
+    except SystemExit:
+        # Lightning ends the program by itself when it is interrupted.
+        signal.signal(signal.SIGINT, interrupt)
+        raise KeyboardInterrupt from None
     trainer.save_checkpoint(checkpoint)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
@@ -263,9 +286,13 @@ def _origins(clips: Sequence[Clip]) -> frozenset[str]:
     return frozenset[str]().union(*(clip.origins for clip in clips))
 
 
+def _gpus(device: str) -> int:
+    return 0 if device == "cpu" else torch.cuda.device_count()
+
+
 def _precision(device: str) -> Literal["bf16-mixed", "32-true"]:
     """bfloat16 where the processor has instructions for it; there it is several times faster."""
-    if device != "cpu" and torch.cuda.is_available():
+    if _gpus(device):
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()

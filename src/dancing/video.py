@@ -6,6 +6,7 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,11 +17,13 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
-from dancing.audio import decode_stereo
+from dancing.audio import HOPELESS, decode_stereo, film_of, origin_of
 from dancing.errors import DancingError, DancingWarning
 from dancing.files import write_then_rename
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
 FPS = 30
@@ -35,7 +38,7 @@ class VideoInfo:
     Attributes:
         width, height: pixels.
         fps: average frames a second; videos of phones often vary around it.
-        duration: seconds, 0 if the file does not say.
+        duration: seconds from the start of the pictures, 0 if the file does not say.
         has_sound: whether there is an audio track.
     """
 
@@ -52,13 +55,13 @@ def probe(path: str | Path) -> VideoInfo:
     Raises:
         DancingError: when the file is missing, is no media file, or has no pictures.
     """
-    with _open_video(path) as container:
-        stream = container.streams.video[0]
-        frame = next(_decode(container, path), None)
+    with _open_video(path) as (container, stream):
+        frame = next(_decode(container, stream, path), None)
         if frame is None:
             raise DancingError(f"{path}: no picture of this video can be decoded")
-        width, height = _display_size(frame)
-        duration = container.duration / av.time_base if container.duration else 0.0
+        width, height = _display_size(frame, stream)
+        end = ((container.start_time or 0) + (container.duration or 0)) / av.time_base
+        duration = max(end - origin_of(container), 0.0) if container.duration else 0.0
         rate = stream.average_rate or stream.guessed_rate or FPS
         return VideoInfo(width, height, float(rate), duration, bool(container.streams.audio))
 
@@ -68,8 +71,12 @@ def read_frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Frames of a video at a constant rate, resampled by time, upright, streamed.
 
+    Time 0 is the start of the pictures, as in `audio.decode_blocks`, also where the sound begins
+    earlier or later.
+
     Args:
-        path: any video that FFmpeg reads; variable frame rate and rotation are obeyed.
+        path: any video that FFmpeg reads; variable frame rate, rotation and pixel shape are
+            obeyed.
         fps: output rate; output frame k shows the input frame nearest to k / fps seconds.
         height: output height in pixels, the width keeps the aspect (both even); None keeps
             the size.
@@ -78,18 +85,19 @@ def read_frames(
         (H, W, 3) uint8 RGB.
 
     Raises:
-        DancingError: when the file is missing, is no media file, or has no pictures.
+        DancingError: when the file is missing, is no media file, or has no pictures. A damaged
+            file gives what can be decoded, with a warning.
     """
-    with _open_video(path) as container:
-        origin = (container.start_time or 0) / av.time_base
+    with _open_video(path) as (container, stream):
+        origin = origin_of(container)
         count = 0
         previous: tuple[float, av.VideoFrame] | None = None
         picture: NDArray[np.uint8] | None = None
         size: tuple[int, int] | None = None
-        for frame in _decode(container, path):
+        for frame in _decode(container, stream, path):
             if frame.time is None:
                 continue
-            size = size or _output_size(frame, height)
+            size = size or _output_size(frame, stream, height)
             time = frame.time - origin
             if previous is not None:
                 picture = None
@@ -100,7 +108,6 @@ def read_frames(
             previous = (time, frame)
         if previous is None or size is None:
             raise DancingError(f"{path}: no picture of this video can be decoded")
-        stream = container.streams.video[0]
         length = 1 / float(stream.average_rate or fps)
         picture = _upright(previous[1], size)
         while count == 0 or count / fps < previous[0] + length - 0.5 / fps:
@@ -109,11 +116,17 @@ def read_frames(
 
 
 def resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) uint8 at another size: bicubic up, area average down."""
+    """A picture (H, W, 3) or (H, W) uint8 at another size: bicubic up, area average down."""
     if picture.shape[:2] == (height, width):
         return picture
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    return _reformatted(frame, width, height, "rgb24").to_ndarray().astype(np.uint8, copy=False)
+    pixels = "rgb24" if picture.ndim == 3 else "gray"
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=pixels)
+    return _reformatted(frame, width, height, pixels).to_ndarray().astype(np.uint8, copy=False)
+
+
+def fitting_width(width: int, height: int, wanted: int) -> int:
+    """The even width of a picture of this size when it is made `wanted` high."""
+    return max(2, 2 * round(width * wanted / height / 2))
 
 
 def cut(picture: NDArray[np.uint8], view: Sequence[float]) -> NDArray[np.uint8]:
@@ -235,7 +248,7 @@ class VideoWriter:
 
     def _open(self) -> None:
         self._container = av.open(
-            str(self._temporary), "w", format="mp4", options={"movflags": "+faststart"}
+            str(self._temporary.absolute()), "w", format="mp4", options={"movflags": "+faststart"}
         )
         self._video = self._container.add_stream("libx264", rate=FPS)
         self._video.width, self._video.height = self._size
@@ -276,45 +289,63 @@ class VideoWriter:
             self._container.mux(self._audio.encode(None))
 
 
-def _open_video(path: str | Path) -> av.container.InputContainer:
+@contextmanager
+def _open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     path = Path(path)
     if not path.is_file():
         raise DancingError(f"{path}: no such video file")
     if not path.stat().st_size:
         raise DancingError(f"{path}: the file is empty")
     try:
-        container = av.open(str(path))
+        # A relative name with a colon would be taken for a protocol.
+        container = av.open(str(path.absolute()))
     except (FFmpegError, OSError, ValueError) as error:
         raise DancingError(f"{path}: not a media file that can be read") from error
-    # Cover art of a song is a 'video' stream of one picture.
-    if not container.streams.video or container.streams.video[0].disposition & 0x400:
-        container.close()
-        raise DancingError(f"{path}: has no pictures, a video is needed")
-    container.streams.video[0].thread_type = "AUTO"
-    return container
+    with container:
+        stream = film_of(container)
+        if stream is None:
+            raise DancingError(f"{path}: has no pictures, a video is needed")
+        if stream.codec_context is None:
+            raise DancingError(f"{path}: its kind of video cannot be decoded")
+        stream.thread_type = "AUTO"
+        yield container, stream
 
 
-def _decode(container: av.container.InputContainer, path: str | Path) -> Iterator[av.VideoFrame]:
-    """Decode as far as possible: a file cut short gives what is there, and a warning."""
-    try:
-        yield from container.decode(video=0)
-    except FFmpegError as error:
-        warnings.warn(
-            f"{path}: stopped at a damaged place ({error})", category=DancingWarning, stacklevel=3
-        )
+def _decode(
+    container: InputContainer, stream: VideoStream, path: str | Path
+) -> Iterator[av.VideoFrame]:
+    """Decode as far as possible: what is damaged is left out, with one warning at the end."""
+    packets = container.demux(stream)
+    damaged = in_a_row = 0
+    while in_a_row < HOPELESS:
+        try:
+            frames = next(packets).decode()
+        except (StopIteration, EOFError):
+            break
+        except FFmpegError:
+            damaged += 1
+            in_a_row += 1
+            packets = container.demux(stream)  # an error of its own has ended it
+            continue
+        if frames:
+            in_a_row = 0
+        yield from frames
+    if damaged:
+        message = f"{path}: damaged, {damaged} pieces of its pictures left out"
+        warnings.warn(message, category=DancingWarning, stacklevel=3)
 
 
-def _display_size(frame: av.VideoFrame) -> tuple[int, int]:
-    pixel = getattr(frame, "sample_aspect_ratio", None) or 1
-    width, height = round(frame.width * float(pixel)), frame.height
+def _display_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    pixel = float(stream.sample_aspect_ratio or 1)
+    if not 0.1 <= pixel <= 10:  # no camera's, but a mistake
+        pixel = 1.0
+    width, height = max(1, round(frame.width * pixel)), frame.height
     return (height, width) if frame.rotation % 180 else (width, height)
 
 
-def _output_size(frame: av.VideoFrame, height: int | None) -> tuple[int, int]:
-    width, full = _display_size(frame)
-    if height is None:
-        return width, full
-    return max(2, 2 * round(width * height / full / 2)), height
+def _output_size(frame: av.VideoFrame, stream: VideoStream, height: int | None) -> tuple[int, int]:
+    width, full = _display_size(frame, stream)
+    return (width, full) if height is None else (fitting_width(width, full, height), height)
 
 
 def _upright(frame: av.VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -91,23 +91,32 @@ def group(clip: Clip) -> str:
 
 
 def mean_figure(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Figure | None:
-    """The mean over clips, with a 95 % interval by resampling their groups.
+    """The mean over clips or frames, with its interval; see `ratio_figure`."""
+    return ratio_figure(values, [1.0] * len(values), groups, seed)
 
-    Clips of one song are not independent, so whole groups are drawn. One group has no interval.
+
+def ratio_figure(
+    values: Sequence[float], references: Sequence[float], groups: Sequence[str], seed: int = 0
+) -> Figure | None:
+    """sum(values) / sum(references), with a 95 % interval by resampling their groups.
+
+    Clips of one song are not independent, so whole groups are drawn, values and references
+    together. One group has no interval; references that sum to 0 have no ratio.
     """
-    if not values:
+    if not sum(references) > 0:
         return None
-    names = sorted(set(groups))
-    array = np.array(values, np.float64)
-    member = np.array([names.index(name) for name in groups])
-    sums, counts = np.bincount(member, array), np.bincount(member)
-    if len(names) < 2:
-        return Figure(float(array.mean()))
+    ratio = float(sum(values) / sum(references))
+    names, member = np.unique(groups, return_inverse=True)
+    tops = np.bincount(member, np.asarray(values, np.float64))
+    bottoms = np.bincount(member, np.asarray(references, np.float64))
 
-    def mean(drawn: Any, axis: int) -> Any:
+    def statistic(drawn: Any, axis: int) -> Any:
         index = drawn.astype(np.intp)
-        return sums[index].sum(axis) / counts[index].sum(axis)
+        return tops[index].sum(axis) / bottoms[index].sum(axis)
 
-    return Figure(
-        float(array.mean()), *bootstrap_interval(np.arange(len(names)), seed, statistic=mean)
-    )
+    if len(names) < 2:
+        return Figure(ratio)
+    # Few groups may all be drawn without reference; then there is no interval.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = bootstrap_interval(np.arange(len(names)), seed, statistic=statistic)
+    return Figure(ratio, *ends) if np.isfinite(ends).all() else Figure(ratio)

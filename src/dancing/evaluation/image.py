@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,19 @@ from dancing.dancer import Dancer
 from dancing.dataset import Clip
 from dancing.errors import DancingError, DancingWarning
 from dancing.evaluation import plots
-from dancing.evaluation.clips import group, mean_figure, opened, unseen
+from dancing.evaluation.clips import group, mean_figure, opened, ratio_figure, unseen
 from dancing.evaluation.table import Column, Figure, Report, Row
-from dancing.metrics import BODY_JOINTS, pck, person_box, pose_error, psnr, sharpness, ssim
+from dancing.metrics import (
+    BODY_JOINTS,
+    change,
+    decibels,
+    pck,
+    person_box,
+    pose_error,
+    psnr,
+    sharpness,
+    ssim,
+)
 from dancing.poses import PoseSequence, torso_length
 from dancing.video import cut, resize
 
@@ -38,10 +48,10 @@ MARGIN = 0.5
 """Torso lengths around the landmarks that belong to the person's box, where there is no matte."""
 
 COLUMNS = (
-    Column("psnr_person", "PSNR person [95 %]", 2, interval=True),
-    Column("ssim_person", "SSIM person [95 %]", 3, interval=True),
-    Column("psnr_frame", "PSNR frame", 2),
-    Column("ssim_frame", "SSIM frame", 3),
+    Column("psnr_person", "PSNR person", 2, interval=True),
+    Column("ssim_person", "SSIM person", 3, interval=True),
+    Column("psnr_frame", "PSNR frame", 2, interval=True),
+    Column("ssim_frame", "SSIM frame", 3, interval=True),
     Column("sharpness_ratio", "sharpness", 2),
     Column("steadiness_ratio", "steadiness", 2),
 )
@@ -171,10 +181,8 @@ def evaluate(
                     scored.append((tally[model].mse_person[-1], clip, frame.time))
                 if before is not None and before[0].time == frame.time - 1:
                     both = frame.matte & before[0].matte
-                    if both.any():
-                        for name in names:
-                            change = _change(before[1][name], pictures[name], both)
-                            tally[name].changes.append(change)
+                    for name in names:
+                        tally[name].changes.append(change(before[1][name], pictures[name], both))
                 if landmarker is not None:
                     _ask(wanted, clip, frame.time, dancer)
                     for name in names:
@@ -186,11 +194,13 @@ def evaluate(
             asked.append(wanted)
         columns = COLUMNS if landmarker is None else (*COLUMNS, *POSE_COLUMNS)
         groups = [group(clip) for clip in kept]
-        rows = [
-            _row(name, kept, groups, tallies, asked if landmarker else None, dancer)
-            for name in names
-        ]
-        _add_pose_ratio(rows)
+        poses = None
+        if landmarker is not None:
+            poses = [
+                {name: _pose_sums(tally[name], wanted, dancer) for name in names}
+                for tally, wanted in zip(tallies, asked, strict=True)
+            ]
+        rows = [_row(name, kept, groups, tallies, poses) for name in names]
         if plot is not None:
             _plot(plot, scored, dancer, retrieval if _NEAREST in names else None, model)
     mattes = sum(clip.matte is not None for clip in kept)
@@ -287,16 +297,10 @@ def _landmark_box(clip: Clip, time: int, dancer: Dancer, torso: float) -> tuple[
     """Rows and columns of the view around the landmarks; empty where the person is outside."""
     margin = MARGIN * torso * np.array([1 / clip.aspect, 1.0])
     points = clip.landmarks[time].astype(np.float64)
-    low = _to_view(points.min(0) - margin, dancer) * dancer.size
-    high = _to_view(points.max(0) + margin, dancer) * dancer.size
+    low = dancer.in_view(points.min(0) - margin) * dancer.size
+    high = dancer.in_view(points.max(0) + margin) * dancer.size
     (x0, y0), (x1, y1) = (np.clip(np.rint(v), 0, dancer.size).astype(int) for v in (low, high))
     return slice(int(y0), int(y1)), slice(int(x0), int(x1))
-
-
-def _to_view(points: Floats, dancer: Dancer) -> Floats:
-    corner = np.array(dancer.view[:2])
-    inside: Floats = (points - corner) / (np.array(dancer.view[2:]) - corner)
-    return inside
 
 
 def _in_view(picture: Picture, dancer: Dancer) -> Picture:
@@ -314,13 +318,8 @@ def _compare(tally: _Tally, frame: _Frame, picture: Picture) -> None:
     tally.sharpness.append(sharpness(picture[frame.box]))
 
 
-def _change(before: Picture, after: Picture, inside: NDArray[np.bool_]) -> float:
-    """Mean |difference| of two frames inside a mask: the terms of `metrics.steadiness`."""
-    return float(np.abs(after[inside].astype(np.float64) - before[inside]).mean())
-
-
 def _ask(wanted: _Asked, clip: Clip, time: int, dancer: Dancer) -> None:
-    points = _to_view(clip.landmarks[time].astype(np.float64), dancer)
+    points = dancer.in_view(clip.landmarks[time])
     seen = np.all((points >= 0) & (points <= 1), axis=1)
     if clip.visibility is not None:
         seen &= clip.visibility[time] >= 0.5
@@ -350,86 +349,95 @@ def _row(
     clips: Sequence[Clip],
     groups: Sequence[str],
     tallies: Sequence[dict[str, _Tally]],
-    asked: Sequence[_Asked] | None,
-    dancer: Dancer,
+    poses: Sequence[dict[str, _PoseSums]] | None,
 ) -> Row:
     figures: dict[str, Figure | None] = {}
-    own = [tally[name] for tally in tallies]
-    real = [tally[_REAL] for tally in tallies]
 
-    def pooled(key: str, of: Sequence[_Tally] = own) -> tuple[list[float], list[str]]:
-        """Values of all frames, and the group of each."""
-        values = [(v, g) for t, g in zip(of, groups, strict=True) for v in getattr(t, key)]
-        return [v for v, _ in values], [g for _, g in values]
+    def pooled(key: str, of: str = name) -> list[float]:
+        """Values of all frames."""
+        return [value for tally in tallies for value in getattr(tally[of], key)]
+
+    def by_frame(key: str) -> list[str]:
+        """The group of each of these values."""
+        counts = [len(getattr(tally[name], key)) for tally in tallies]
+        return [g for g, count in zip(groups, counts, strict=True) for _ in range(count)]
 
     if name != _REAL:
         for part in ("person", "frame"):
-            figures[f"psnr_{part}"] = _decibels(mean_figure(*pooled(f"mse_{part}")))
-            figures[f"ssim_{part}"] = mean_figure(*pooled(f"ssim_{part}"))
+            mse, similarity = f"mse_{part}", f"ssim_{part}"
+            figures[f"psnr_{part}"] = _decibels(mean_figure(pooled(mse), by_frame(mse)))
+            figures[similarity] = mean_figure(pooled(similarity), by_frame(similarity))
     for key, title in (("sharpness", "sharpness_ratio"), ("changes", "steadiness_ratio")):
-        mine, reference = pooled(key)[0], pooled(key, real)[0]
-        if reference and sum(reference) > 0:
-            figures[title] = Figure(sum(mine) / sum(reference))
-    if asked is not None:
-        figures |= _pose_figures(own, asked, dancer)
+        figures[title] = ratio_figure(pooled(key), pooled(key, _REAL), by_frame(key))
+    if poses is not None:
+        own, real = [clip[name] for clip in poses], [clip[_REAL] for clip in poses]
+        figures |= _pose_figures(own, groups)
+        right = [sums.right for sums in own]
+        figures["pck_ratio"] = ratio_figure(right, [sums.right for sums in real], groups)
     details = []
-    for index, (clip, tally) in enumerate(zip(clips, own, strict=True)):
+    for index, (clip, tally) in enumerate(zip(clips, tallies, strict=True)):
+        mine = tally[name]
+        moved = sum(tally[_REAL].changes)
         detail: dict[str, Any] = {
             "clip": clip.name,
-            "frames": len(tally.mse_frame),
+            "frames": len(mine.mse_frame),
             **{
-                key: float(np.mean(getattr(tally, key))) if getattr(tally, key) else None
+                key: float(np.mean(getattr(mine, key))) if getattr(mine, key) else None
                 for key in ("mse_person", "mse_frame", "ssim_person", "ssim_frame", "sharpness")
             },
-            "change": float(np.mean(tally.changes)) if tally.changes else None,
+            "steadiness_ratio": sum(mine.changes) / moved if moved else None,
         }
-        if asked is not None:
-            found = _pose_figures([tally], [asked[index]], dancer)
+        if poses is not None:
+            found = _pose_figures([poses[index][name]], [groups[index]])
             detail |= {key: figure and figure.value for key, figure in found.items()}
         details.append(detail)
     return Row(name, figures, details)
 
 
-def _pose_figures(
-    tallies: Sequence[_Tally], asked: Sequence[_Asked], dancer: Dancer
-) -> dict[str, Figure | None]:
-    found = [pose for tally in tallies for pose in tally.found]
-    wanted = [pose for clip in asked for pose in clip.landmarks]
-    seen = [flags for clip in asked for flags in clip.seen]
+class _PoseSums(NamedTuple):
+    """Of the joints asked for in a clip's frames: how many, how many in place, how many found
+    anywhere, and the sum of the errors of those."""
+
+    asked: float
+    right: float
+    found: float
+    errors: float
+
+
+def _pose_sums(tally: _Tally, wanted: _Asked, dancer: Dancer) -> _PoseSums:
     joints = list(BODY_JOINTS)
-    if not any(flags[joints].any() for flags in seen):
-        return {"pck": None, "pose_error": None}
+    seen, found = np.array(wanted.seen), np.array(tally.found)
+    count = int(seen[:, joints].sum())
+    if not count:
+        return _PoseSums(0, 0, 0, 0)
     options: dict[str, Any] = {
-        "visibility": np.array(seen, np.float64),
+        "visibility": seen.astype(np.float64),
         "aspect": dancer.size[0] / dancer.size[1],
         "joints": joints,
     }
+    right = count * pck(found, np.array(wanted.landmarks), 0.1, **options)
+    there = int((seen & np.isfinite(found).all(2))[:, joints].sum())
+    if not there:
+        return _PoseSums(count, right, 0, 0)
+    error = pose_error(found, np.array(wanted.landmarks), **options)
+    return _PoseSums(count, right, there, there * error)
+
+
+def _pose_figures(sums: Sequence[_PoseSums], groups: Sequence[str]) -> dict[str, Figure | None]:
+    asked, right, found, errors = zip(*sums, strict=True)
     return {
-        "pck": Figure(pck(np.array(found), np.array(wanted), 0.1, **options)),
-        "pose_error": Figure(pose_error(np.array(found), np.array(wanted), **options)),
+        "pck": ratio_figure(right, asked, groups),
+        "pose_error": ratio_figure(errors, found, groups),
     }
 
 
-def _add_pose_ratio(rows: Sequence[Row]) -> None:
-    """PCK beside that of the estimator on the real frames."""
-    reference = rows[0].figures.get("pck")
-    for row in rows:
-        own = row.figures.get("pck")
-        if own is not None and reference is not None and reference.value > 0:
-            row.figures["pck_ratio"] = Figure(own.value / reference.value)
-
-
 def _decibels(mse: Figure | None) -> Figure | None:
-    """PSNR of a mean squared error of uint8 pictures; infinite without any error."""
+    """The PSNR of a mean squared error and its interval."""
     if mse is None:
         return None
-
-    def convert(value: float) -> float:
-        return 10 * float(np.log10(255**2 / value)) if value > 0 else float("inf")
-
     if mse.low is None or mse.high is None:
-        return Figure(convert(mse.value))
-    return Figure(convert(mse.value), convert(mse.high), convert(mse.low))
+        return Figure(decibels(mse.value))
+    return Figure(decibels(mse.value), decibels(mse.high), decibels(mse.low))
 
 
 def _plot(

@@ -17,7 +17,7 @@ from dancing.choreographer import Choreographer
 from dancing.dataset import Clip, source_hash
 from dancing.errors import DancingError
 from dancing.evaluation import plots
-from dancing.evaluation.clips import group, mean_figure, opened, trained_on, unseen
+from dancing.evaluation.clips import group, mean_figure, opened, ratio_figure, trained_on, unseen
 from dancing.evaluation.table import Column, Figure, Report, Row
 from dancing.files import MEDIA_SUFFIXES, expand
 from dancing.metrics import (
@@ -56,7 +56,7 @@ SWAY = 0.083
 COLUMNS = (
     Column("recall", "recall", 3),
     Column("precision", "precision", 3),
-    Column("excess", "excess [95 %]", 3, interval=True),
+    Column("excess", "excess", 3, interval=True),
     Column("energy_kinetic", "E_k", 2),
     Column("energy_geometric", "E_g", 2),
     Column("fid_kinetic", "FID_k", 1),
@@ -256,7 +256,8 @@ def evaluate(
     )
     notes.append(
         "intervals by resampling songs; E and FID between one half of the songs and the other, "
-        "to be compared with the floor; motion and jerk: generated / real"
+        "to be compared with the floor; they and diversity have no interval; "
+        "motion and jerk: generated / real"
     )
     return Report(title, facts, COLUMNS, table, notes)
 
@@ -427,12 +428,19 @@ def _row(
         values = [float(np.mean([getattr(m[k].beats, key) for m in found])) for k in scored]
         figures[key] = mean_figure(values, [pieces[k].group for k in scored], seed)
     if of_poses:
+        groups = [piece.group for piece in pieces]
+
+        def per_piece(key: str) -> list[float]:
+            measured = [[float(getattr(m, key)) for m in row] for row in found]
+            return list(np.mean(measured, axis=0))
+
         for key in ("magnitude", "jerk"):
-            reference = float(np.mean([getattr(m, key) for m in real]))
-            mean = float(np.mean([getattr(m, key) for row in found for m in row]))
-            figures[f"{key}_ratio"] = Figure(mean / reference) if reference > 0 else None
-        sliding = float(np.mean([m.sliding for row in found for m in row]))
-        figures["foot_sliding"] = Figure(sliding)
+            references = [float(getattr(m, key)) for m in real]
+            if distances is None:
+                # Songs without a real dance of their own.
+                references = [float(np.mean(references))] * len(pieces)
+            figures[f"{key}_ratio"] = ratio_figure(per_piece(key), references, groups, seed)
+        figures["foot_sliding"] = mean_figure(per_piece("sliding"), groups, seed)
         if distances is not None:
             figures |= distances.figures(found)
     if name == "real":

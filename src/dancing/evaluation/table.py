@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ ABSENT = "-"
 
 @dataclass(frozen=True)
 class Column:
-    """A measure: its key in JSON, its title in tables, the digits and whether its interval is
-    printed there."""
+    """A measure: its key in JSON, its title in tables, the digits, and whether its interval is
+    printed in text too; JSON and Markdown have all intervals."""
 
     key: str
     title: str
@@ -97,7 +96,9 @@ class Report:
 
     def save_markdown(self, path: str | Path) -> None:
         """Write the table and its notes as Markdown."""
-        cells = [[cell.replace("|", "\\|") for cell in line] for line in self._cells()]
+        cells = [
+            [cell.replace("|", "\\|") for cell in line] for line in self._cells(all_intervals=True)
+        ]
         rule = ["---", *["---:"] * len(self.columns)]
         table = ["| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:])]
         lines = [f"### {self.title}", "", f"`{self.facts['command']}`", "", *table, ""]
@@ -145,21 +146,30 @@ class Report:
         for note in self.notes:
             console.print(f"- {note}", markup=False)
 
-    def _cells(self) -> list[list[str]]:
-        head = ["", *(column.title for column in self.columns)]
-        return [head, *([row.name, *self._figures(row)] for row in self.rows)]
+    def _cells(self, *, all_intervals: bool = False) -> list[list[str]]:
+        columns = [self._column(column, all_intervals) for column in self.columns]
+        lines = zip(["", *(row.name for row in self.rows)], *columns, strict=True)
+        return [list(line) for line in lines]
 
-    def _figures(self, row: Row) -> Sequence[str]:
-        return [_cell(row.figures.get(column.key), column) for column in self.columns]
+    def _column(self, column: Column, interval: bool) -> list[str]:
+        """Its title and a cell for every row."""
+        cells = [
+            _cell(row.figures.get(column.key), column.digits, interval or column.interval)
+            for row in self.rows
+        ]
+        # Every interval, and nothing else in a cell, has a bracket.
+        title = column.title + (" [95 %]" if any("[" in cell for cell in cells) else "")
+        return [title, *cells]
 
 
-def _cell(figure: Figure | None, column: Column) -> str:
+def _cell(figure: Figure | None, digits: int, interval: bool) -> str:
     if figure is None or not math.isfinite(figure.value):
         return ABSENT
-    text = _number(figure.value, column.digits)
-    if not column.interval or figure.low is None or figure.high is None:
+    text = _number(figure.value, digits)
+    ends = [end for end in (figure.low, figure.high) if end is not None and math.isfinite(end)]
+    if not interval or len(ends) < 2:
         return text
-    return f"{text} [{_number(figure.low, column.digits)}, {_number(figure.high, column.digits)}]"
+    return f"{text} [{_number(ends[0], digits)}, {_number(ends[1], digits)}]"
 
 
 def _number(value: float, digits: int) -> str:

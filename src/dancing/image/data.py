@@ -112,12 +112,7 @@ def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
     Returns:
         (H, W, 3) uint8.
 
-    Raises:
-        DancingError: when the pictures are of different sizes, or there are no mattes.
     """
-    picture_size(clips)
-    if any(clip.matte is None for clip in clips):
-        raise DancingError("the clips have no mattes; 'dancing prepare' makes them")
     chosen = np.linspace(0, sum(clip.n_pictures for clip in clips) - 1, _SCENE_FRAMES).astype(int)
     pictures, covered = [], []
     first = 0

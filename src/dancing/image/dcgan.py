@@ -200,4 +200,6 @@ def _in_range(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def _judged(probability: torch.Tensor, target: float) -> torch.Tensor:
-    return nn.functional.binary_cross_entropy(probability, torch.full_like(probability, target))
+    # PyTorch refuses this loss under a GPU's mixed precision, even for float32.
+    with torch.autocast(probability.device.type, enabled=False):
+        return nn.functional.binary_cross_entropy(probability, torch.full_like(probability, target))

@@ -25,6 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dancing.dancer import PLATE
 from dancing.dataset import Clip
+from dancing.errors import DancingError
 from dancing.image.data import Crops, empty_scene, picture_size
 from dancing.poses import N_LANDMARKS
 from dancing.training import TrainingModule
@@ -62,6 +63,12 @@ class Config:
     learning_rate: float = 5e-4
     matte_weight: float = 0.2
     edge_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.height) < 32 or self.width % 32 or self.height % 32:
+            raise ValueError("width and height must be multiples of 32")
+        if self.channels < 5:
+            raise ValueError("channels must be at least 5")
 
 
 class LimbMaps(nn.Module):
@@ -229,9 +236,7 @@ class Training(TrainingModule):
         self._examples = self._examples or batch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
-            self.generator.parameters(), lr=self.config.learning_rate, fused=True
-        )
+        return torch.optim.Adam(self.generator.parameters(), lr=self.config.learning_rate)
 
     def figure(self) -> NDArray[np.uint8]:
         """Six pictures: real above generated."""
@@ -266,10 +271,16 @@ def data(
     config: Config, kept: Sequence[Clip], held_out: Sequence[Clip], cache: Path
 ) -> tuple[Crops, Crops | None, dict[str, Any]]:
     """Training and validation data, and what `Training` needs to know of them."""
+    width, height = picture_size([*kept, *held_out])
+    if width % 2 or height % 2:
+        raise DancingError(f"pictures of {width}x{height} make no video, both must be even")
+    for clip in (*kept, *held_out):
+        if clip.matte is None:
+            raise DancingError(f"clip '{clip.name}' has no matte; 'dancing prepare' makes them")
     plate = empty_scene(kept)
     crop = (config.width, config.height)
     validation = Crops(held_out, plate, crop, cache) if held_out else None
-    facts = {"size": list(picture_size([*kept, *held_out])), "plate": torch.from_numpy(plate)}
+    facts = {"size": [width, height], "plate": torch.from_numpy(plate)}
     return Crops(kept, plate, crop, cache), validation, facts
 
 

@@ -49,9 +49,8 @@ def train(
         kept, held_out = split(clips)
         pictures, validation, facts = family.data(config, kept, held_out, run / "cache")
         origin = {"stage": "image", "model": model, **facts, **describe_data(kept)}
-    module = family.Training(config, origin)
     return fit(
-        module,
+        lambda: family.Training(config, origin),
         pictures,
         validation,
         run,

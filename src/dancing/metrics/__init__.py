@@ -28,6 +28,8 @@ from dancing.metrics.motion import (
     motion_magnitude,
 )
 from dancing.metrics.picture import (
+    change,
+    decibels,
     pck,
     person_box,
     pose_error,
@@ -43,6 +45,8 @@ __all__ = [
     "Standardization",
     "beat_score",
     "bootstrap_interval",
+    "change",
+    "decibels",
     "diversity",
     "energy_distance",
     "foot_sliding",

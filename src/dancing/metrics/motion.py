@@ -14,6 +14,10 @@ Landmarks that are NaN or infinite, or whose visibility is below 0.5, are *unsee
 linear interpolation over time, and left out of every mean. What was never seen counts as at rest,
 so nothing here returns NaN. Scores over joints use the body joints J (`BODY_JOINTS`): nose,
 shoulders, elbows, wrists, hips, knees, ankles, heels and toes.
+
+Without a torso there is no scale. Where a shoulder or hip is NaN in every frame, nothing counts as
+seen, and the figures are those of rest: 0, and no motion beats. Where the four are known but the
+torso has no length, what is seen must not move, or ValueError is raised.
 """
 
 from __future__ import annotations
@@ -45,6 +49,7 @@ BEAT_TOLERANCE = 0.05
 REST = 1e-4
 """Differences of speed below this, in torso lengths a second, are rounding, not movement."""
 
+_TORSO = (11, 12, 23, 24)
 _FINE = 8  # the smoothed speed curve is evaluated at RATE * _FINE points a second
 _SHIFTS = 200
 _BENT = 110.0
@@ -424,6 +429,9 @@ def _at_common_rate(
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}, but a positive number is needed")
     finite = np.isfinite(points[..., 0]) & np.isfinite(points[..., 1])
+    if not finite[:, _TORSO].any(0).all():
+        # No scale, so nothing is measured.
+        points, finite = np.zeros_like(points), np.zeros_like(finite)
     seen = finite.copy()
     if visibility is not None:
         visible = np.asarray(visibility, np.float64)
@@ -431,7 +439,7 @@ def _at_common_rate(
             raise ValueError(f"visibility has shape {visible.shape}, not {seen.shape}")
         seen &= visible >= 0.5
     points = _bridge(points, np.where(seen.any(0), seen, finite))
-    still = not np.ptp(points, axis=0).any()
+    still = not np.ptp(points[:, seen.any(0)], axis=0).any()
     try:
         points = body_frame(points, aspect)
     except ValueError:

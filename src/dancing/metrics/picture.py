@@ -57,8 +57,14 @@ def psnr(
     squares = (x - y) ** 2
     if mask is not None:
         squares = squares[_mask(mask, x.shape)]
-    error = float(squares.mean())
-    return float(10 * np.log10(scale**2 / error)) if error > 0 else float("inf")
+    return decibels(float(squares.mean()), scale)
+
+
+def decibels(squared_error: float, data_range: float = 255.0) -> float:
+    """The PSNR of a mean squared error, such as one averaged over frames; infinity without any."""
+    if not squared_error > 0:
+        return float("inf")
+    return float(10 * np.log10(data_range**2 / squared_error))
 
 
 def ssim(
@@ -147,6 +153,23 @@ def person_box(matte: ArrayLike, margin: int = 0) -> Flags:
     return box
 
 
+def change(before: ArrayLike, after: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Sum of |after - before| over the pixels of a mask and the channels: a term of `steadiness`.
+
+    Args:
+        before: one picture.
+        after: the next, of the same shape.
+        mask: (H, W), of both; an empty one gives 0.
+    """
+    x, y = _picture("before", before), _picture("after", after)
+    if x.shape != y.shape:
+        raise ValueError(f"frames change shape, from {x.shape} to {y.shape}")
+    difference = np.abs(y - x)
+    if mask is not None:
+        difference = difference[_mask(mask, x.shape, empty=True)]
+    return float(difference.sum())
+
+
 def steadiness(frames_a: Iterable[Any], frames_b: Iterable[Any], matte: Iterable[Any]) -> float:
     """How much consecutive frames change inside the matte, generated / real.
 
@@ -180,7 +203,7 @@ def steadiness(frames_a: Iterable[Any], frames_b: Iterable[Any], matte: Iterable
             if before[0].shape != x.shape:
                 raise ValueError(f"frames change shape, from {before[0].shape} to {x.shape}")
             both = inside & before[2]
-            sums += [np.abs(x - before[0])[both].sum(), np.abs(y - before[1])[both].sum()]
+            sums += [change(before[0], x, both), change(before[1], y, both)]
             count += int(both.sum())
         before = x, y, inside
     if not count:

@@ -40,6 +40,10 @@ class Config:
     kl_weight: float = 1.0
     learning_rate: float = 1e-3
 
+    def __post_init__(self) -> None:
+        if self.window < 2 or min(self.n_mfcc, self.units, self.latent_dim) < 1:
+            raise ValueError("window must be at least 2, dimensions at least 1")
+
 
 class LstmVae(nn.Module):
     """The network alone.

@@ -53,9 +53,8 @@ def train(
         )
         origin = {"stage": "motion", "model": model, **describe_data(kept)}
         origin |= windows.feature_statistics()
-    module = family.Training(config, origin)
     return fit(
-        module,
+        lambda: family.Training(config, origin),
         windows,
         validation,
         Path(run),
