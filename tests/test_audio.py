@@ -23,6 +23,7 @@ from dancing.audio import (
     mfcc,
 )
 from dancing.errors import DancingError
+from dancing.video import VideoWriter
 
 CLICKS = (0.5, 2.0, 3.0)  # seconds
 
@@ -175,6 +176,37 @@ def test_sound_that_begins_after_the_picture_keeps_its_time(tmp_path: Path) -> N
         out.mux(stream.encode(None))
     assert onset(load_audio(path)) == pytest.approx(0.5, abs=0.005)
     assert onset(load_audio(path, start=0.4)) == pytest.approx(0.1, abs=0.005)
+
+
+def test_absurd_samples_are_clipped(tmp_path: Path) -> None:
+    values = np.array([1e25, -1e25, np.inf, np.nan, 0.5] * 4410, np.float64)[None]
+    path = tmp_path / "absurd.wav"
+    for codec, kind, loud in (("pcm_f32le", "flt", 1e25), ("pcm_f64le", "dbl", 1e300)):
+        values[:, ::5] = loud
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream(codec, rate=SAMPLE_RATE, layout="mono")
+            stream.codec_context.format = kind
+            frame = av.AudioFrame.from_ndarray(
+                values.astype("f4" if kind == "flt" else "f8"), kind, "mono"
+            )
+            frame.sample_rate = SAMPLE_RATE
+            out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            sound = load_audio(path)
+        assert sound[1] == -8 and sound[4] == 0.5 and np.abs(sound).max() == 8
+        with VideoWriter(tmp_path / "out.mp4", 64, 48, sound=path) as writer:
+            for _ in range(30):
+                writer.write(np.zeros((48, 64, 3), np.uint8))
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch) -> None:
+    write(tmp_path / "Song: live.wav", clicks(44100)[None], "pcm_s16le", layout="mono")
+    monkeypatch.chdir(tmp_path)
+    assert onset(load_audio("Song: live.wav")) == pytest.approx(CLICKS[0], abs=0.005)
+    (tmp_path / "concat:Song").write_text("no song")
+    expect(Path("concat:Song"), "not a media file")
 
 
 def expect(path: Path, *words: str) -> None:

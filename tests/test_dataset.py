@@ -1,10 +1,13 @@
 """The dataset file: round trip, foreign layouts, hostile files, the split."""
 
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
 
-from dancing.dataset import Dataset, DatasetWriter, is_held_out
+from dancing.dataset import Dataset, DatasetWriter, Packed, is_held_out
 from dancing.errors import DancingError
 from dancing.poses import PoseSequence
 
@@ -77,6 +80,57 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("pack", [Packed.of, lambda picture: picture])
+def test_every_pose_needs_its_picture(tmp_path, pack):
+    pictures = [pack(picture) for picture in np.zeros((14, 8, 6, 3), np.uint8)]
+    mattes = [pack(picture) for picture in np.zeros((14, 8, 6), np.uint8)]
+    for wrong, says in (
+        ({"frames": iter(pictures[:11])}, "fewer pictures than the 12 poses"),
+        ({"frames": iter(pictures[:13])}, "more pictures"),
+        ({"frames": iter(())}, "fewer"),
+        ({"frames": iter(pictures[:12]), "mattes": iter(mattes[:5])}, "'matte': fewer"),
+        ({"frames": iter([*pictures[:11], mattes[0]])}, "follows"),
+    ):
+        with (
+            pytest.raises(ValueError, match=says),
+            DatasetWriter(tmp_path / "data.h5") as writer,
+        ):
+            writer.clip("a", a_dance(), **wrong)
+        assert not list(tmp_path.iterdir())
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from dancing.dataset import DatasetWriter, Packed
+from dancing.errors import DancingError
+from dancing.poses import PoseSequence
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+poses = PoseSequence(np.zeros((40, 33, 2)))
+pictures = np.random.default_rng(0).integers(0, 256, (40, 64, 48, 3), np.uint8)
+for limit in (0, 1, 100, 900, 2048, 5000, 12_000, 200_000, 800_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    for pack in (iter, lambda all: map(Packed.of, all)):
+        try:
+            with DatasetWriter(sys.argv[1]) as writer:
+                for _ in range(4):
+                    writer.clip("clip", poses, frames=pack(pictures))
+        except DancingError as error:
+            print(error)
+"""
+
+
+def test_a_full_disk_is_an_error(tmp_path):
+    pytest.importorskip("resource")
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "data.h5")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = f"{tmp_path / 'data.h5'}: cannot be written (File too large)"
+    assert done.stdout.splitlines() == [expected] * 18
+    assert not list(tmp_path.iterdir())
+
+
 def test_foreign_files_load(tmp_path):
     path = tmp_path / "foreign.h5"
     write_clip(
@@ -127,7 +181,11 @@ def test_datasets_at_the_root_are_one_clip(tmp_path):
         ({"pose_landmark_sequences": np.full((5, 33, 2), np.nan)}, "NaN"),
         ({"pose_landmark_sequences": np.full((5, 33, 2), b"x")}, "numbers"),
         ({"pose_landmark_sequences": None}, "no 'pose_landmark"),
+        ({"pose_landmark_sequences": np.full((5, 33, 2), 1e300)}, "infinity"),
+        ({"pose_landmark_sequences": np.dtype("f4")}, "no array"),
         ({"audio_mfcc_sequences": np.full((5, 13), np.inf)}, "infinity"),
+        ({"frames": np.dtype("u1")}, "'frames' is no array"),
+        ({"frames": np.zeros((28, 2, 64, 3), np.uint8)}, "absurd"),
         ({"frames": np.zeros((28, 64, 36, 3), np.float32)}, "uint8"),
         ({"frames": np.zeros((28, 64, 36), np.uint8)}, "uint8"),
         ({"matte": np.zeros((27, 64, 36), np.uint8)}, "matte"),
@@ -141,6 +199,55 @@ def test_wrong_content_is_refused(tmp_path, changes, message):
     with pytest.raises(DancingError, match=message) as caught:
         Dataset(path)
     assert "bad.h5" in str(caught.value) and "wrong" in str(caught.value)
+
+
+def test_a_group_is_no_array(tmp_path):
+    for key in ("frames", "matte", "beats"):
+        path = tmp_path / f"{key}.h5"
+        write_clip(path, frames=None)
+        with h5py.File(path, "a") as file:
+            file["clip"].create_group(key)
+        with pytest.raises(DancingError, match="no array"):
+            Dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("source", [np.arange(3), h5py.Empty("f4")]),
+        ("song", [np.array([b"a", b"b"])]),
+        ("fps", [np.nan, np.inf, 0, 1e-9, 1001, "30", np.ones(2)]),
+        ("aspect", [np.nan, 0.01, 21, -1, "wide"]),
+        ("sample_rate", ["fast", np.nan, -22050, np.arange(2)]),
+        ("hop_length", ["x", np.inf, -735]),
+        ("start", ["x", np.nan, -1, np.inf]),
+    ],
+)
+def test_wrong_attributes_are_refused(tmp_path, key, values):
+    path = tmp_path / "bad.h5"
+    write_clip(path)
+    for value in values:
+        with h5py.File(path, "a") as file:
+            file["clip"].attrs[key] = value
+        with pytest.raises(DancingError, match=f"attribute '{key}'") as caught:
+            Dataset(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_small_files_that_ask_for_gigabytes_are_refused(tmp_path):
+    zeros = {"compression": "gzip", "shuffle": True}
+    for name, options in (
+        ("unallocated", {"shape": (19_700_000, 13)}),
+        ("chunked", {"shape": (19_700_000, 13), "chunks": (1000, 13)}),
+        ("chunk", {"shape": (1, 13), "maxshape": (None, 13), "chunks": (4_000_000, 13)}),
+        ("packed", {"data": np.zeros((500_000, 13)), "chunks": (500_000, 13), **zeros}),
+    ):
+        path = tmp_path / f"{name}.h5"
+        write_clip(path, audio_mfcc_sequences=None, frames=None)
+        with h5py.File(path, "a") as file:
+            file["clip"].create_dataset("audio_mfcc_sequences", dtype="f8", **options)
+        with pytest.raises(DancingError, match="larger than what the file holds"):
+            Dataset(path)
 
 
 def test_data_kept_elsewhere_is_refused(tmp_path):

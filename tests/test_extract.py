@@ -3,6 +3,7 @@
 import sys
 import warnings
 
+import av
 import h5py
 import numpy as np
 import pytest
@@ -182,6 +183,23 @@ def test_bad_files_are_named_and_do_not_stop_the_others(mediapipe, tmp_path):
         assert file.path.name in file.error
         assert "\n" not in file.error
     assert any("can be read" in line for line in report.files[-1].warnings)
+
+
+def test_notes_of_decoding_reach_the_report(mediapipe, tmp_path, ava):
+    """A video that is cut off, and one that is damaged in the middle."""
+    cut, damaged = tmp_path / "cut.mp4", tmp_path / "damaged.mp4"
+    cut.write_bytes(AVA.read_bytes()[:40000])
+    write_video(damaged, ava)
+    with av.open(str(damaged)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    content = bytearray(damaged.read_bytes())
+    for packet in packets[50:55]:
+        content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    damaged.write_bytes(content)
+    first, second = prepare([cut, damaged], tmp_path / "data.h5").files
+    assert any("cut off" in line or "left out" in line for line in first.warnings)
+    assert any("damaged.mp4: damaged" in line for line in second.warnings)
+    assert second.frames > 80
 
 
 def test_no_clip_no_file(mediapipe, tmp_path):

@@ -1,13 +1,15 @@
 """Reading videos of every kind, and writing the mp4."""
 
 import warnings
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 
-from dancing.errors import DancingError
-from dancing.video import VideoWriter, probe, read_frames
+from dancing.audio import SAMPLE_RATE, load_audio
+from dancing.errors import DancingError, DancingWarning
+from dancing.video import VideoWriter, probe, read_frames, resize
 from videos import AVA, plain, sine, sound_of, turn, write_video
 
 
@@ -61,6 +63,84 @@ def test_odd_sizes(tmp_path):
     scaled = next(read_frames(video, height=32))
     assert scaled.shape == (32, 42, 3)
     assert scaled.flags.c_contiguous
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(("pictures_from", "sound_from"), [(0, 0), (0.5, 0), (0, 0.5), (0.2, 0.7)])
+def test_pictures_and_sound_share_their_time(tmp_path, suffix, pictures_from, sound_from):
+    """A flash and a click at the same moment stay together, whichever track begins first."""
+    times = pictures_from + np.arange(60) / 30
+    flashes = [plain(255 if abs(time - 1.5) < 0.01 else 0)[0] for time in times]
+    click = np.zeros(2 * 44100)
+    click[round((1.5 - sound_from) * 44100) :][:1000] = 0.8
+    video = write_video(
+        tmp_path / f"late{suffix}", flashes, times, sound=click, sound_start=sound_from
+    )
+    frames = list(read_frames(video))
+    flash = np.argmax([frame.mean() for frame in frames]) / 30
+    sound = np.abs(load_audio(video))
+    heard = np.flatnonzero(sound > 0.2)[0] / SAMPLE_RATE
+    assert flash == pytest.approx(1.5 - pictures_from, abs=0.01)
+    assert heard == pytest.approx(flash, abs=1 / 30)
+    assert len(frames) == 60
+    if sound_from <= pictures_from:
+        assert probe(video).duration == pytest.approx(2, abs=0.05)
+
+
+def test_pixel_shape_is_obeyed(tmp_path):
+    path = tmp_path / "wide.mp4"
+    video = write_video(path, [corners()] * 3, pixel=Fraction(3, 2))
+    assert (probe(video).width, probe(video).height) == (96, 48)
+    (frame, *_) = read_frames(video)
+    assert frame.shape == (48, 96, 3)
+    assert np.abs(frame.astype(int) - resize(corners(), 96, 48)).mean() < 4
+    assert next(read_frames(video, height=24)).shape == (24, 48, 3)
+    assert next(read_frames(turn(video, 90))).shape == (96, 48, 3)
+    absurd = write_video(path, [corners()] * 3, pixel=Fraction(60000, 1))
+    assert next(read_frames(absurd)).shape == (48, 64, 3)
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter("Song: live.mp4", 64, 48) as writer:
+        writer.write(corners())
+    assert probe("Song: live.mp4").width == 64
+    with pytest.raises(DancingError, match="no such"):
+        probe("concat:Song: live.mp4")
+
+
+def test_damaged_packets_are_left_out(tmp_path):
+    """What comes after a damaged place is still seen, and told once."""
+    path = tmp_path / "damaged.mp4"
+    video = write_video(path, [corners()] * 20 + plain(255, 100), fps=30)
+    with av.open(str(video)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    content = bytearray(video.read_bytes())
+    for packet in packets[30:40]:
+        content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    video.write_bytes(content)
+    with pytest.warns(DancingWarning, match=r"damaged\.mp4: damaged, \d+ pieces") as caught:
+        frames = list(read_frames(video))
+    assert len(caught) == 1
+    assert len(frames) > 110
+    assert frames[-1].mean() > 240
+
+
+def test_a_video_of_nothing_but_damage_is_given_up(tmp_path, monkeypatch):
+    video = write_video(tmp_path / "v.mp4", plain(99, 40))
+    with av.open(str(video)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    content = bytearray(video.read_bytes())
+    for packet in packets:
+        content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    video.write_bytes(content)
+    for hopeless in (5, 1000):
+        monkeypatch.setattr("dancing.video.HOPELESS", hopeless)
+        with (
+            pytest.warns(DancingWarning, match=r"v\.mp4: damaged"),
+            pytest.raises(DancingError, match="no picture of this video"),
+        ):
+            list(read_frames(video))
 
 
 def test_truncated_video_gives_what_is_there(tmp_path):

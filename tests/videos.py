@@ -13,16 +13,21 @@ _CLOCK = 9000  # ticks a second of the videos made here
 _SOUND_RATE = 44100
 
 
-def write_video(path, frames, times=None, fps=30, sound=None):
-    """Write an mp4: frames (H, W, 3) uint8 shown at `times` (default k / fps), and a (N,) sound."""
+def write_video(path, frames, times=None, fps=30, sound=None, sound_start=0.0, pixel=None):
+    """Write a video: frames (H, W, 3) uint8 shown at `times` (default k / fps), and a (N,) sound.
+
+    `pixel` is the shape of a pixel, width over height.
+    """
     frames = list(frames)
     times = [k / fps for k in range(len(frames))] if times is None else times
     height, width = frames[0].shape[:2]
-    with av.open(str(path), "w", format="mp4") as container:
+    with av.open(str(path), "w") as container:
         # Odd sizes need pixels that are stored one by one.
         odd = height % 2 or width % 2
         video = container.add_stream("libx264", rate=fps)
         video.width, video.height, video.pix_fmt = width, height, "yuv444p" if odd else "yuv420p"
+        if pixel is not None:
+            video.codec_context.sample_aspect_ratio = pixel
         video.options = {"preset": "veryfast", "crf": "16"}
         video.time_base = video.codec_context.time_base = Fraction(1, _CLOCK)
         if sound is not None:
@@ -30,7 +35,7 @@ def write_video(path, frames, times=None, fps=30, sound=None):
             samples = av.AudioFrame.from_ndarray(
                 np.asarray(sound, np.float32)[None], format="fltp", layout="mono"
             )
-            samples.sample_rate, samples.pts = _SOUND_RATE, 0
+            samples.sample_rate, samples.pts = _SOUND_RATE, round(sound_start * _SOUND_RATE)
             samples.time_base = Fraction(1, _SOUND_RATE)
         for picture, time in zip(frames, times, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,7 +191,8 @@ def _cached(
     path = folder / f"pictures-{digest}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
+        # On several GPUs several processes come here at once.
+        partial = path.with_name(f".{path.stem}-{os.getpid()}.partial")
         store = np.lib.format.open_memmap(partial, "w+", dtype=np.uint8, shape=shape)
         for index, picture in enumerate(pictures):
             store[index] = picture
