@@ -10,13 +10,12 @@ import numpy as np
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.poses import PoseSequence
+from dancing.video import FPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dancing.audio import Song
-
-FPS = 30
 
 
 class Choreographer:

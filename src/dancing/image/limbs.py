@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from dancing.dancer import PLATE
 from dancing.dataset import Clip
@@ -43,6 +43,7 @@ _CAPSULES = (
     (24, 26, 2.4), (26, 28, 1.8), (28, 32, 1.3), (28, 30, 1.2),
 )  # fmt: skip
 _LAYERS = 5
+_DECAY = 0.998
 
 
 @dataclass(frozen=True)
@@ -195,9 +196,7 @@ class Training(TrainingModule):
         self.generator = Generator(config)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # What is drawn with: an average over the last steps, steadier than any of them.
-        self.averaged = AveragedModel(
-            self.generator, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=False
-        )
+        self.averaged = AveragedModel(self.generator, avg_fn=_moving_average)
         self.averaged.requires_grad_(False)
         self._examples: dict[str, torch.Tensor] = {}
 
@@ -265,6 +264,13 @@ class Training(TrainingModule):
 
     def files(self) -> dict[str, bytes]:
         return {PLATE: encode_png(self.origin["plate"].numpy())}
+
+
+def _moving_average(
+    averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
+) -> torch.Tensor:
+    """Exponential, over few steps at first so that the first weights are soon forgotten."""
+    return torch.lerp(averaged, current, max(1 - _DECAY, 9 / (10 + int(steps))))
 
 
 def data(
