@@ -17,9 +17,12 @@ from dancing.cli import app
 from dancing.dataset import Dataset, DatasetWriter, source_hash
 from dancing.errors import DancingError, DancingWarning
 from dancing.evaluation import image, motion
+from dancing.evaluation.clips import ratio_figure
+from dancing.evaluation.table import Figure
 from dancing.landmarker import Person
 from dancing.poses import PoseSequence
 from dancing.training import describe_data, split
+from dancing.video import encode_png
 
 SIDE = 64
 REST = np.full((33, 2), 0.5)
@@ -225,15 +228,36 @@ def test_a_frozen_bundle_is_seen_as_frozen(tmp_path, dances):
     assert value(report, "linear", "excess") == 0
 
 
+MEANS = ("recall", "precision", "excess", "magnitude_ratio", "jerk_ratio", "foot_sliding")
+
+
 def test_intervals_are_by_song_and_hold_the_mean(report):
     for row in report.rows:
-        figure = row.figures.get("excess")
-        if figure is not None:
-            assert figure.low <= figure.value <= figure.high
+        for key in MEANS:
+            figure = row.figures.get(key)
+            if figure is not None:
+                assert figure.low <= figure.value <= figure.high
+    assert set(MEANS) <= set(report.row("linear").figures)
+    noise = report.row("smoothed noise").figures
+    assert noise["magnitude_ratio"].low < noise["magnitude_ratio"].high
+    real = report.row("real").figures["jerk_ratio"]
+    assert real.low == real.high == 1
     assert report.facts["songs_or_sources"] == 6 and report.facts["clips"] == 6
     assert report.facts["windows"] == 12
     assert any("FID_k is refused" in note for note in report.notes)
     assert any("1 clips without music" in note for note in report.notes)
+
+
+def test_a_ratio_is_resampled_by_groups_with_its_reference():
+    values, groups = [1.0, 2, 3, 4, 50], ["a", "a", "b", "b", "c"]
+    doubled = ratio_figure(values, [v / 2 for v in values], groups)
+    assert doubled == Figure(2.0, 2.0, 2.0)
+    # Every mean of three of the groups lies between the smallest and the largest group's.
+    mean = ratio_figure(values, [1.0] * 5, groups)
+    assert mean.value == 12 and 1.5 <= mean.low < 12 < mean.high <= 50
+    assert ratio_figure(values, [1.0] * 5, ["a"] * 5) == Figure(12.0)
+    assert ratio_figure([0.0, 0.0], [0.0, 0.0], ["a", "b"]) is None
+    assert ratio_figure([1.0, 1.0], [0.0, 1.0], ["a", "b"]) == Figure(2.0)
 
 
 def test_same_seed_same_table_and_another_seed_another(bundle, dances, report):
@@ -325,6 +349,10 @@ def test_songs_are_heard_and_scored_against_their_exact_beats(tmp_path, bundle, 
 # ------------------------------------------------------------------------------------- image
 
 
+PICTURE_KEYS = tuple(column.key for column in image.COLUMNS)
+POSE_KEYS = tuple(column.key for column in image.POSE_COLUMNS)
+
+
 @pytest.fixture
 def no_estimator(monkeypatch):
     def absent(**_):
@@ -357,6 +385,40 @@ def test_exact_pictures_are_no_nan_and_one_does_not_hide_the_rest(tmp_path, film
     assert figure.value == pytest.approx(42.11 + 10 * math.log10(2), abs=0.005)
 
 
+def test_a_bundle_with_a_plate_is_compared_pixel_by_pixel(tmp_path, no_estimator):
+    # The model draws its piece of the plate as it is, with a matte beside the colour.
+    folder = a_bundle(tmp_path / "plate")
+    noise = np.random.default_rng(0).integers(0, 256, (640, 360, 3), np.uint8)
+    side = ["n", 384, 256, 3]
+    model = _model(
+        [("landmarks", TensorProto.FLOAT, ["n", 33, 2]), ("plate", TensorProto.UINT8, side)],
+        ("pictures", TensorProto.UINT8, side),
+        {},
+        [("Identity", ["plate"], "pictures", {})],
+    )
+    card = json.loads((folder / "card.json").read_text())
+    card["image"] |= {"size": [360, 640], "crop": [256, 384]}
+    for name, content in (("image.onnx", model), ("plate.png", encode_png(noise))):
+        (folder / name).write_bytes(content)
+        card["files"][name] = hashlib.sha256(content).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card))
+    matte = np.zeros((640, 360), np.uint8)
+    matte[201:420, 99:250] = 128
+    with DatasetWriter(tmp_path / "plate.h5") as writer:
+        for n, brighter in enumerate((0, 2)):
+            frames = [np.where(matte[..., None] > 0, noise ^ brighter, noise)] * 2
+            poses = PoseSequence(np.repeat(REST[None], 2, 0), aspect=0.5625)
+            writer.clip(f"{n}", poses, frames=iter(frames), mattes=iter([matte] * 2))
+    with pytest.warns(DancingWarning):
+        report = image.evaluate(folder, [tmp_path / "plate.h5"])
+    exact, other = report.rows[-1].details
+    assert exact["mse_person"] == exact["mse_frame"] == 0 and exact["ssim_frame"] == 1
+    # Every pixel of the box, and none outside, is off by 2.
+    assert other["mse_person"] == 4
+    assert other["mse_frame"] == pytest.approx(4 * 219 * 151 / (640 * 360))
+    assert report.rows[-1].figures["ssim_person"].low < 1
+
+
 def test_pose_fidelity_is_that_of_the_estimator_beside_the_real_frames(bundle, films, monkeypatch):
     class Estimator:
         """Finds the disc, and so the puppet below it."""
@@ -383,6 +445,9 @@ def test_pose_fidelity_is_that_of_the_estimator_beside_the_real_frames(bundle, f
         assert value(report, row, "pck_ratio") == 1
         assert value(report, row, "pose_error") < 0.1
     assert value(report, "nearest training frame", "pose_error") > 0.1
+    for key in POSE_KEYS + PICTURE_KEYS:
+        figure = report.row("nearest training frame").figures[key]
+        assert figure.low <= figure.value <= figure.high
     monkeypatch.setattr(Estimator, "__call__", lambda self, picture: [])
     report = image.evaluate(bundle, [films])
     assert value(report, "disc", "pck") == 0
@@ -443,6 +508,10 @@ def test_json_markdown_and_text_hold_the_same(report, tmp_path):
     assert len(content["rows"][-1]["clips"]) == 2 * 6
     for text in ("\n".join(report.text()), (tmp_path / "report.md").read_text()):
         assert f"{excess:.3f}" in text and "smoothed noise" in text
+        assert "excess [95 %]" in text
+    # Markdown has every interval, text that of the excess only.
+    assert "jerk [95 %]" in text and "jerk [95 %]" not in "\n".join(report.text())
+    assert "E_k [95 %]" not in text
 
 
 def test_a_narrow_terminal_shows_every_number(report, monkeypatch, capsys):

@@ -284,6 +284,10 @@ def broken_clips():
     yield "holes", holes
     yield "lost joints", lost
     yield "gap", gap
+    for name, joints in (("no torso", [11, 12, 23, 24]), ("no left hip", [23])):
+        torsoless = swaying(30, seconds=5)
+        torsoless[:, joints] = np.nan
+        yield name, torsoless
     yield "statue", clip(seconds=5)[1]
     yield "all NaN", np.full((150, 33, 2), np.nan)
     yield "all zero", np.zeros((150, 33, 2))
@@ -299,7 +303,7 @@ def test_every_clip_has_defined_values(name, landmarks, fps):
         values = np.atleast_1d(measure(landmarks, fps))
         assert np.isfinite(values).all(), name
         assert (values[:-2] >= (-1 if values.size == 6 else 0)).all()
-    if name in ("statue", "all NaN", "all zero"):
+    if name in ("statue", "all NaN", "all zero", "no torso", "no left hip"):
         assert not kinetic_features(landmarks, fps).any()
         assert motion_magnitude(landmarks, fps) == jerk(landmarks, fps) == 0
         assert foot_sliding(landmarks, fps) == 0
@@ -312,8 +316,6 @@ def test_no_pattern_of_nan_makes_nan(seed, share, fps):
     generator = np.random.default_rng(seed)
     landmarks = swaying(30, seconds=3)
     holes = generator.random(landmarks.shape[:2]) < share
-    # A torso is needed to measure in.
-    holes[0, [11, 12, 23, 24]] = False
     landmarks[holes] = np.nan
     visibility = generator.random(holes.shape)
     visibility[generator.random(holes.shape) < 0.1] = np.nan
@@ -382,6 +384,10 @@ def test_unusable_input_is_refused():
     moving_without_torso[:, 15, 0] = np.linspace(0, 1, 30)
     with pytest.raises(ValueError, match="torso"):
         motion_magnitude(moving_without_torso, 30)
+    # What moves unseen is no movement.
+    unseen = np.ones((30, 33))
+    unseen[:, 15] = 0
+    assert motion_magnitude(moving_without_torso, 30, visibility=unseen) == 0
 
 
 # --- speed, jerk, features -----------------------------------------------------------------------

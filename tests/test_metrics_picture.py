@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dancing.metrics import (
+    change,
+    decibels,
     BODY_JOINTS,
     pck,
     person_box,
@@ -173,6 +175,25 @@ def test_steadiness_by_hand():
     # What is inside in one of two frames only is left out.
     matte[1:, 3, 3] = 255
     assert steadiness(fake, real, matte) == pytest.approx((30 + 30 + 255) / 20)
+
+
+def test_change_is_the_term_of_steadiness():
+    before, after = noise(4, 4, 3), noise(4, 4, 3)[::-1]
+    half = np.zeros((4, 4), bool)
+    half[:2] = True
+    expected = np.abs(after.astype(float) - before)
+    assert change(before, after) == expected.sum()
+    assert change(before, after, half) == expected[:2].sum()
+    assert change(before, after, ~half & half) == 0
+    with pytest.raises(ValueError, match="change shape"):
+        change(before, after[:3])
+
+
+def test_decibels_of_an_averaged_error():
+    a, b = np.full((2, 4, 4), 8, np.uint8), np.full((2, 4, 4), 10, np.uint8)
+    assert decibels(4.0) == psnr(a, b) == pytest.approx(42.11, abs=0.005)
+    assert decibels(0.01, 1.0) == pytest.approx(20)
+    assert decibels(0.0) == np.inf
 
 
 def test_steadiness_of_still_frames():

@@ -108,8 +108,8 @@ def evaluate(
     """Score a bundle's image model on the clips with pictures of datasets.
 
     Frames are drawn from their true landmarks and compared with the true frames in the dancer's
-    own view and size. The person's box is that of the matte where the data have one, else that of
-    the landmarks and half a torso length around. Squared errors are averaged before they become
+    own view and size. The person's box is the smallest upright one around the true matte (128 and
+    more, no margin) where the data have one, else around the landmarks and half a torso length. Squared errors are averaged before they become
     PSNR. If the pose estimator is there, it looks at the drawn and at the real frames: how well
     the pose asked for (body joints inside the picture) is found again.
 
@@ -205,8 +205,9 @@ def evaluate(
             _plot(plot, scored, dancer, retrieval if _NEAREST in names else None, model)
     mattes = sum(clip.matte is not None for clip in kept)
     notes.append(
-        f"person's box: from the matte in {mattes} of {len(kept)} clips, else from the landmarks; "
-        "sharpness and steadiness there too, drawn / real"
+        f"person's box: the smallest around the true matte ({mattes} of {len(kept)} clips), "
+        f"else around the landmarks and {MARGIN:g} torso lengths; "
+        "sharpness there too, steadiness inside the matte, drawn / real"
     )
     notes.append("intervals by resampling songs or sources")
     facts |= {
