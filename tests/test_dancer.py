@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dancing.dancer import crop_corners
+from dancing.dancer import crop_corners, fitting_crop
 from dancing.video import cut, cut_crop
 
 
@@ -23,3 +23,11 @@ def test_crops_repeat_the_edge():
     np.testing.assert_array_equal(crop[4], crop[1])
     np.testing.assert_array_equal(crop[:, 0], crop[:, 2])
     np.testing.assert_array_equal(cut(picture, (0.5, 0.2, 1.0, 1.0)), picture[1:, 2:])
+
+
+def test_the_crop_is_as_small_as_the_dance_allows():
+    points = np.full((4, 33, 2), 100.0)
+    points[:, 0], points[2, 1] = (160, 300), (40, 90)
+    width, height = fitting_crop(points, (256, 384))
+    assert width == 192 and height == 320
+    assert fitting_crop(points * 5, (256, 384)) == (256, 384)

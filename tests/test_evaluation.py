@@ -389,7 +389,7 @@ def test_a_bundle_with_a_plate_is_compared_pixel_by_pixel(tmp_path, no_estimator
     # The model draws its piece of the plate as it is, with a matte beside the colour.
     folder = a_bundle(tmp_path / "plate")
     noise = np.random.default_rng(0).integers(0, 256, (640, 360, 3), np.uint8)
-    side = ["n", 384, 256, 3]
+    side = ["n", "h", "w", 3]
     model = _model(
         [("landmarks", TensorProto.FLOAT, ["n", 33, 2]), ("plate", TensorProto.UINT8, side)],
         ("pictures", TensorProto.UINT8, side),
@@ -445,7 +445,8 @@ def test_pose_fidelity_is_that_of_the_estimator_beside_the_real_frames(bundle, f
         assert value(report, row, "pck_ratio") == 1
         assert value(report, row, "pose_error") < 0.1
     assert value(report, "nearest training frame", "pose_error") > 0.1
-    for key in POSE_KEYS + PICTURE_KEYS:
+    # Nothing changes inside the mattes of two films of three, so steadiness has no interval.
+    for key in {*POSE_KEYS, *PICTURE_KEYS} - {"steadiness_ratio"}:
         figure = report.row("nearest training frame").figures[key]
         assert figure.low <= figure.value <= figure.high
     monkeypatch.setattr(Estimator, "__call__", lambda self, picture: [])

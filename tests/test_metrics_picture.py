@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dancing.metrics import (
+    BODY_JOINTS,
     change,
     decibels,
-    BODY_JOINTS,
     pck,
     person_box,
     pose_error,

@@ -126,10 +126,10 @@ def test_deployed_dcgan_draws_the_view():
 
 
 def test_limb_maps_lie_on_the_limbs():
-    maps = limbs.LimbMaps(64, 96)
+    maps = limbs.LimbMaps()
     poses = torch.full((1, 33, 2), -500.0)
     poses[0, 13], poses[0, 15] = torch.tensor([10.0, 20.0]), torch.tensor([50.0, 60.0])
-    drawn = maps(poses)
+    drawn = maps(poses, 64, 96)
     bones = [capsule[:2] for capsule in limbs._CAPSULES]
     assert drawn.shape == (1, 2 * len(bones), 24, 16)
     forearm, place = drawn[0, bones.index((13, 15))], drawn[0, len(bones) + bones.index((13, 15))]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 STYLES = ("person", "skeleton", "side-by-side")
 PLATE = "plate.png"
 _BATCH = 8
+# Hair, hands and shoes reach beyond the landmarks; pixels, both sides together.
+_CROP_MARGIN = (44, 88)
 _DARK = np.array([24, 26, 32], np.uint8)
 
 
@@ -98,22 +100,23 @@ class Dancer:
                 for picture in self._run(landmarks=batch):
                     yield resize(picture, *self.size)
             return
+        crop = fitting_crop(poses.landmarks * np.array(self.size), self._crop)
         for batch in batches:
-            yield from self._on_plate(batch, self._plate)
+            yield from self._on_plate(batch, self._plate, crop)
 
     def _on_plate(
-        self, landmarks: NDArray[np.float32], plate: NDArray[np.uint8]
+        self, landmarks: NDArray[np.float32], plate: NDArray[np.uint8], crop: tuple[int, int]
     ) -> Iterator[NDArray[np.uint8]]:
         """Draw the crops that move with the dancer, and lay them over the empty scene."""
         points = landmarks * np.array(self.size, np.float32)
-        corners = crop_corners(points, self._crop)
-        scenes = np.stack([cut_crop(plate, corner, self._crop) for corner in corners])
+        corners = crop_corners(points, crop)
+        scenes = np.stack([cut_crop(plate, corner, crop) for corner in corners])
         crops = self._run(landmarks=points - corners[:, None].astype(np.float32), plate=scenes)
-        for crop, corner in zip(crops, corners, strict=True):
+        for drawn, corner in zip(crops, corners, strict=True):
             frame = plate.copy()
-            low, high = np.maximum(corner, 0), np.minimum(corner + self._crop, self.size)
+            low, high = np.maximum(corner, 0), np.minimum(corner + crop, self.size)
             if (low < high).all():
-                inner = crop[low[1] - corner[1] : high[1] - corner[1]]
+                inner = drawn[low[1] - corner[1] : high[1] - corner[1]]
                 frame[low[1] : high[1], low[0] : high[0]] = inner[
                     :, low[0] - corner[0] : high[0] - corner[0], :3
                 ]
@@ -126,6 +129,23 @@ class Dancer:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class.
             raise DancingError(f"{self.bundle.path}: the image model failed ({error})") from error
+
+
+def fitting_crop(points: NDArray[np.floating[Any]], largest: tuple[int, int]) -> tuple[int, int]:
+    """The smallest crop that holds the dancer throughout, so that less is drawn.
+
+    One size for the whole dance, for a change of size would show.
+
+    Args:
+        points: (T, 33, 2) landmarks in pixels of the picture.
+        largest: (width, height) of the crop that the model was trained with.
+
+    Returns:
+        (width, height), multiples of 32.
+    """
+    needed = (points.max(1) - points.min(1)).max(0) + _CROP_MARGIN
+    width, height = np.minimum(np.ceil(needed / 32) * 32, largest).astype(int)
+    return int(width), int(height)
 
 
 def crop_corners(points: NDArray[np.floating[Any]], crop: tuple[int, int]) -> NDArray[np.int64]:

@@ -136,7 +136,7 @@ def _onnx(module: TrainingModule) -> bytes:
             buffer,  # type: ignore[arg-type]
             input_names=list(example),
             output_names=[output],
-            dynamic_axes={key: {0: "batch"} for key in [*example, output]},
+            dynamic_axes=module.dynamic_axes(),
             dynamo=False,
         )
     model = onnx.load_from_string(buffer.getvalue())

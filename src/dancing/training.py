@@ -72,6 +72,11 @@ class TrainingModule(L.LightningModule):
         """What is exported to ONNX: the module, example inputs by name, the output's name."""
         raise NotImplementedError
 
+    def dynamic_axes(self) -> dict[str, dict[int, str]]:
+        """Which axes of the exported inputs and outputs vary; by default the batch."""
+        _, inputs, output = self.deployed()
+        return {name: {0: "batch"} for name in [*inputs, output]}
+
     def card(self) -> dict[str, Any]:
         """What the bundle's card says of this stage: all that inference needs to know."""
         raise NotImplementedError

@@ -109,9 +109,10 @@ def evaluate(
 
     Frames are drawn from their true landmarks and compared with the true frames in the dancer's
     own view and size. The person's box is the smallest upright one around the true matte (128 and
-    more, no margin) where the data have one, else around the landmarks and half a torso length. Squared errors are averaged before they become
-    PSNR. If the pose estimator is there, it looks at the drawn and at the real frames: how well
-    the pose asked for (body joints inside the picture) is found again.
+    more, no margin) where the data have one, else around the landmarks and half a torso length.
+    Squared errors are averaged before they become PSNR. If the pose estimator is there, it looks
+    at the drawn and at the real frames: how well the pose asked for (body joints inside the
+    picture) is found again.
 
     Args:
         bundle: its image model is scored.

@@ -79,17 +79,13 @@ class LimbMaps(nn.Module):
     0 at its start to 1 at its end.
     """
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.starts = nn.Buffer(torch.tensor([a for a, _, _ in _CAPSULES]), persistent=False)
         self.ends = nn.Buffer(torch.tensor([b for _, b, _ in _CAPSULES]), persistent=False)
         self.log_radius = nn.Parameter(torch.tensor([r for _, _, r in _CAPSULES]).log())
-        x = (torch.arange(width // STRIDE) + 0.5).view(1, 1, 1, -1)
-        y = (torch.arange(height // STRIDE) + 0.5).view(1, 1, -1, 1)
-        self.x = nn.Buffer(x, persistent=False)
-        self.y = nn.Buffer(y, persistent=False)
 
-    def forward(self, landmarks: torch.Tensor) -> torch.Tensor:
+    def forward(self, landmarks: torch.Tensor, width: int, height: int) -> torch.Tensor:
         points = landmarks / STRIDE
         middles = [points[:, pair].mean(1, keepdim=True) for pair in ([11, 12], [23, 24], [7, 8])]
         points = torch.cat([points, *middles], 1)
@@ -98,7 +94,8 @@ class LimbMaps(nn.Module):
         length = along.square().sum(-1).clamp(min=1e-3)
         start_x, start_y = start[..., 0, None, None], start[..., 1, None, None]
         along_x, along_y = along[..., 0, None, None], along[..., 1, None, None]
-        x, y = self.x - start_x, self.y - start_y
+        x = torch.arange(width // STRIDE, device=points.device) + 0.5 - start_x
+        y = torch.arange(height // STRIDE, device=points.device)[:, None] + 0.5 - start_y
         place = ((x * along_x + y * along_y) / length[..., None, None]).clamp(0, 1)
         distance = (x - place * along_x).square() + (y - place * along_y).square()
         maps = torch.exp(-0.5 * distance / (2 * self.log_radius).exp().view(1, -1, 1, 1))
@@ -118,6 +115,8 @@ class _Residual(nn.Module):
 class Generator(nn.Module):
     """Landmarks (N, 33, 2) in pixels of the crop to layers (N, 5, height, width) in [0, 1].
 
+    The size, (width, height), is the config's unless another one is given; multiples of 32.
+
     The layers: red, green, blue, matte, shade.
     """
 
@@ -125,10 +124,8 @@ class Generator(nn.Module):
         super().__init__()
         fine = config.channels
         widths = [fine, fine * 9 // 5, fine * 14 // 5, fine * 18 // 5]
-        self.maps = LimbMaps(config.width, config.height)
-        self.centre = nn.Buffer(
-            torch.tensor([config.width / 2, config.height / 2]), persistent=False
-        )
+        self.size = (config.width, config.height)
+        self.maps = LimbMaps()
         self.stem = nn.Conv2d(2 * len(_CAPSULES), fine, 3, padding=1)
         self.encoders = nn.ModuleList([_Residual(width) for width in widths])
         pairs = list(pairwise(widths))
@@ -144,15 +141,17 @@ class Generator(nn.Module):
         self.decoders = nn.ModuleList([_Residual(width) for width in widths[:-1]])
         self.head = nn.Conv2d(fine, _LAYERS * STRIDE**2, 3, padding=1)
 
-    def forward(self, landmarks: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.stem(self.maps(landmarks)))
+    def forward(self, landmarks: torch.Tensor, size: tuple[int, int] | None = None) -> torch.Tensor:
+        width, height = size or self.size
+        x = torch.relu(self.stem(self.maps(landmarks, width, height)))
         skips = []
         for encoder, down in zip(self.encoders, self.downs, strict=False):
             x = encoder(x)
             skips.append(x)
             x = torch.relu(down(x))
         # What no small neighbourhood shows, such as which way the body faces.
-        scale, shift = self.pose((landmarks - self.centre) / 64)[..., None, None].chunk(2, 1)
+        middle = (landmarks.amin(1, keepdim=True) + landmarks.amax(1, keepdim=True)) / 2
+        scale, shift = self.pose((landmarks - middle) / 64)[..., None, None].chunk(2, 1)
         x = self.bottom(torch.relu(self.encoders[-1](x) * (1 + scale) + shift))
         for level in reversed(range(len(skips))):
             x = nn.functional.interpolate(self.ups[level](x), scale_factor=2.0) + skips[level]
@@ -170,7 +169,8 @@ def composite(layers: torch.Tensor, plate: torch.Tensor) -> torch.Tensor:
 class Deployed(nn.Module):
     """What inference runs, with NumPy's layout of pictures.
 
-    Inputs: landmarks (N, 33, 2) in pixels of the crop, plate (N, H, W, 3) uint8, the plate there.
+    Inputs: landmarks (N, 33, 2) in pixels of the crop, plate (N, H, W, 3) uint8, the plate there;
+    the crop may have any H and W that are multiples of 32.
     Output: pictures (N, H, W, 4) uint8, red, green, blue and matte.
     """
 
@@ -179,7 +179,7 @@ class Deployed(nn.Module):
         self.generator = generator
 
     def forward(self, landmarks: torch.Tensor, plate: torch.Tensor) -> torch.Tensor:
-        layers = self.generator(landmarks)
+        layers = self.generator(landmarks, (plate.shape[2], plate.shape[1]))
         picture = composite(layers, plate.permute(0, 3, 1, 2).float() / 255)
         drawn = torch.cat([picture, layers[:, 3:4]], 1)
         return (drawn * 255 + 0.5).permute(0, 2, 3, 1).clamp(0, 255).to(torch.uint8)
@@ -253,6 +253,12 @@ class Training(TrainingModule):
             "plate": torch.zeros(2, height, width, 3, dtype=torch.uint8),
         }
         return Deployed(self.averaged.module), example, "pictures"
+
+    def dynamic_axes(self) -> dict[str, dict[int, str]]:
+        axes = super().dynamic_axes()
+        for name in ("plate", "pictures"):
+            axes[name] |= {1: "height", 2: "width"}
+        return axes
 
     def card(self) -> dict[str, Any]:
         return {
