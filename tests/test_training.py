@@ -252,3 +252,8 @@ def test_limbs_learns_and_its_bundle_draws_on_the_empty_scene(tmp_path):
     assert np.abs(frame[:20, :20].astype(int) - floor[:20, :20]).mean() < 8, "the empty scene"
     refused = run("train", "image", path, "-o", tmp_path / "r", "--set", "width=100", ok=False)
     assert "multiples of 32" in refused.stderr
+    refused = run(
+        "train", "image", path, "-o", tmp_path / "r", "--set", "width=32", "--set", "height=32",
+        ok=False,
+    )  # fmt: skip
+    assert "more than the crop of 32x32" in refused.stderr and "--set height=96" in refused.stderr

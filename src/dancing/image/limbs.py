@@ -289,11 +289,25 @@ def data(
     for clip in (*kept, *held_out):
         if clip.matte is None:
             raise DancingError(f"clip '{clip.name}' has no matte; 'dancing prepare' makes them")
-    plate = empty_scene(kept)
     crop = (config.width, config.height)
+    _check_crop([*kept, *held_out], (width, height), crop)
+    plate = empty_scene(kept)
     validation = Crops(held_out, plate, crop, cache) if held_out else None
     facts = {"size": [width, height], "plate": torch.from_numpy(plate)}
     return Crops(kept, plate, crop, cache), validation, facts
+
+
+def _check_crop(clips: Sequence[Clip], picture: tuple[int, int], crop: tuple[int, int]) -> None:
+    """Refuse a crop that would cut the dancer off, and say which one would do."""
+    points = np.concatenate([clip.landmarks for clip in clips]) * picture
+    extent = np.percentile(points.max(1) - points.min(1), 95, axis=0)
+    if (extent > crop).any():
+        wide, high = (np.ceil(np.maximum(extent * 1.25, crop) / 32) * 32).astype(int)
+        raise DancingError(
+            f"the dancer measures {extent[0]:.0f}x{extent[1]:.0f} pixels, more than the crop of "
+            f"{crop[0]}x{crop[1]}: train with --set width={wide} --set height={high}, "
+            "or prepare the videos with a smaller --size"
+        )
 
 
 def _unit(pictures: torch.Tensor) -> torch.Tensor:
