@@ -32,7 +32,7 @@ from dancing.training import TrainingModule
 from dancing.video import encode_png
 
 STRIDE = 4
-_MID_SHOULDER, _MID_HIP, _MID_EAR = 33, 34, 35
+# 33, 34 and 35 are the middles of shoulders, hips and ears.
 # (start, end, first radius in pixels of the maps); the radii are learned.
 _CAPSULES = (
     (11, 23, 3.0), (12, 24, 3.0), (11, 12, 2.0), (23, 24, 3.0), (33, 34, 4.0),
