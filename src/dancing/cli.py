@@ -150,13 +150,19 @@ def prepare(
     songs: Annotated[
         Path | None, typer.Option(help="Folder of the songs that pose files were danced to.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Folder of known landmarks, NAME.npz, and mattes, NAME_alpha.mp4."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Videos at a time, one process each.")] = 1,
 ) -> None:
     """Turn videos of one person dancing into a dataset: poses, pictures, music features."""
     from dancing.extract import prepare as run
 
     with _progress("prepare") as progress:
-        report = run(inputs, output, size=size, jobs=jobs, songs=songs, progress=progress)
+        report = run(
+            inputs, output, size=size, jobs=jobs, songs=songs, labels=labels, progress=progress
+        )
     for line in report.lines():
         typer.echo(line)
     if report.failed:
