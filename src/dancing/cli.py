@@ -79,7 +79,9 @@ def generate(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="OUT.mp4, a folder, or OUT.npz|.json|.csv for poses only."
+            "-o",
+            "--output",
+            help="OUT.mp4|.mov|.webm, a folder, or OUT.npz|.json|.csv for poses only.",
         ),
     ] = None,
     dancer: Annotated[

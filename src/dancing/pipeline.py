@@ -17,7 +17,7 @@ from dancing.dancer import Dancer
 from dancing.errors import DancingError, DancingWarning
 from dancing.files import MEDIA_SUFFIXES, expand
 from dancing.poses import PoseSequence
-from dancing.video import FPS, VideoWriter
+from dancing.video import FPS, VideoWriter, check_output
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the stage's name, steps done, and steps in all (None if not known)."""
@@ -88,7 +88,7 @@ def generate(
 
     Args:
         song: any audio or video file; with `poses_from` it only gives the sound, and may be None.
-        output: an .mp4; with the suffix .npz, .json or .csv the poses alone are written.
+        output: an .mp4, .mov or .webm; or .npz, .json or .csv for the poses alone.
         dancer: an embedded dancer's name, or a bundle.
         motion: the bundle whose motion model is used. Default: the dancer's own, else the
             default dancer's.
@@ -108,8 +108,8 @@ def generate(
     output = Path(output)
     tell = progress or (lambda stage, done, total: None)
     poses_only = output.suffix.lower() in pose_files.SUFFIXES
-    if not poses_only and output.suffix.lower() != ".mp4":
-        raise DancingError(f"{output}: the output is an .mp4, or .npz, .json or .csv for poses")
+    if not poses_only:
+        check_output(output)
     if poses is not None and Path(poses).suffix.lower() not in pose_files.SUFFIXES:
         raise DancingError(f"{poses}: poses are written as .npz, .json or .csv")
     if not np.isfinite(start) or (duration is not None and not np.isfinite(duration)):
