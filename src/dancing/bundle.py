@@ -111,8 +111,8 @@ class Bundle:
             raise DancingError(f"{self.path}: {stage}.onnx cannot be loaded ({error})") from error
         found = {entry.name for entry in session.get_inputs()}
         expected = {"motion": {"mfcc", "noise"}, "image": {"landmarks"}}[stage]
-        if "crop" in self.card[stage]:
-            expected = expected | {"plate"}
+        if "margin" in self.card[stage]:
+            expected = expected | {"corners", "crop"}
         if found != expected:
             raise DancingError(
                 f"{self.path}: {stage}.onnx takes {', '.join(sorted(found))}, "
@@ -189,19 +189,22 @@ def _check_image(settings: dict[str, Any]) -> None:
     left, top, right, bottom = _numbers(settings["view"], 4)
     if not (left < right and top < bottom):
         raise ValueError("view")
-    for key in ("size", "crop"):
-        if key == "size" or key in settings:
-            sides = settings[key]
-            if len(sides) != 2 or any(type(n) is not int or n % 2 for n in sides):
-                raise ValueError(key)
-            if not all(16 <= n <= 4096 for n in sides):
-                raise ValueError(key)
+    _check_integers("size", settings["size"], 2, 16)
+    if any(side % 2 for side in settings["size"]):
+        raise ValueError("size")
+    if "margin" in settings:
+        _check_integers("margin", settings["margin"], 4, 0)
 
 
 def _check_placement(placement: dict[str, Any]) -> None:
     _, _, torso, aspect = _numbers([placement[key] for key in ("x", "y", "torso", "aspect")], 4)
     if not (torso > 0 and 0.05 <= aspect <= 20):
         raise ValueError("placement")
+
+
+def _check_integers(name: str, values: Any, count: int, least: int) -> None:
+    if len(values) != count or not all(type(n) is int and least <= n <= 4096 for n in values):
+        raise ValueError(name)
 
 
 def _numbers(values: Any, count: int) -> list[float]:

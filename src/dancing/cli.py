@@ -98,6 +98,13 @@ def generate(
         Path | None, typer.Option(help="Draw the poses of this file; a song only gives the sound.")
     ] = None,
     style: Annotated[Style, typer.Option(help="What to draw.")] = Style.PERSON,
+    background: Annotated[
+        str | None,
+        typer.Option(help="Behind the person: a colour, a picture, a video, or 'transparent'."),
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Height of the video, in pixels; default: the dancer's.")
+    ] = None,
     start: Annotated[float, typer.Option(min=0, help="Begin here, in seconds.")] = 0.0,
     duration: Annotated[
         float | None, typer.Option(min=0.05, help="So many seconds; default: to the end.")
@@ -109,7 +116,7 @@ def generate(
     """Make a dance video with sound from each song."""
     from dancing import pipeline
 
-    jobs = pipeline.plan(songs or [], output, poses_from)
+    jobs = pipeline.plan(songs or [], output, poses_from, background)
     if poses is not None and len(jobs) > 1:
         raise DancingError("--poses names one file, but there are several songs")
     failures = []
@@ -128,6 +135,8 @@ def generate(
                     poses=poses,
                     poses_from=poses_from,
                     style=style.value,
+                    background=background,
+                    height=height,
                     start=start,
                     duration=duration,
                     progress=progress,

@@ -185,10 +185,13 @@ def read_frames(
 
 
 def resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) or (H, W) uint8 at another size: bicubic up, area average down."""
+    """A picture (H, W), (H, W, 3) or (H, W, 4) uint8 at another size.
+
+    Bicubic up, area average down.
+    """
     if picture.shape[:2] == (height, width):
         return picture
-    pixels = "rgb24" if picture.ndim == 3 else "gray"
+    pixels = "gray" if picture.ndim == 2 else {3: "rgb24", 4: "rgba"}[picture.shape[2]]
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=pixels)
     return _reformatted(frame, width, height, pixels).to_ndarray().astype(np.uint8, copy=False)
 
