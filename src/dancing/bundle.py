@@ -111,8 +111,8 @@ class Bundle:
             raise DancingError(f"{self.path}: {stage}.onnx cannot be loaded ({error})") from error
         found = {entry.name for entry in session.get_inputs()}
         expected = {"motion": {"mfcc", "noise"}, "image": {"landmarks"}}[stage]
-        if "crop" in self.card[stage]:
-            expected = expected | {"plate"}
+        if "margin" in self.card[stage]:
+            expected = expected | {"corners", "crop"}
         if found != expected:
             raise DancingError(
                 f"{self.path}: {stage}.onnx takes {', '.join(sorted(found))}, "
@@ -189,13 +189,14 @@ def _check_image(settings: dict[str, Any]) -> None:
     left, top, right, bottom = _numbers(settings["view"], 4)
     if not (left < right and top < bottom):
         raise ValueError("view")
-    for key in ("size", "crop"):
-        if key == "size" or key in settings:
-            sides = settings[key]
-            if len(sides) != 2 or any(type(n) is not int or n % 2 for n in sides):
-                raise ValueError(key)
-            if not all(16 <= n <= 4096 for n in sides):
-                raise ValueError(key)
+    sides = settings["size"]
+    if len(sides) != 2 or any(type(n) is not int or n % 2 for n in sides):
+        raise ValueError("size")
+    if not all(16 <= n <= 4096 for n in sides):
+        raise ValueError("size")
+    margin = settings.get("margin", [0, 0, 0, 0])
+    if len(margin) != 4 or any(type(n) is not int or not 0 <= n <= 4096 for n in margin):
+        raise ValueError("margin")
 
 
 def _check_placement(placement: dict[str, Any]) -> None:

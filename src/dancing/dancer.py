@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +11,16 @@ import numpy as np
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.poses import PoseSequence, draw_skeleton
-from dancing.video import cut_crop, decode_picture, resize
+from dancing.video import decode_picture, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STYLES = ("person", "skeleton", "side-by-side")
 PLATE = "plate.png"
+SHADE_STRIDE = 8
+"""Pixels of the picture a side of a cell of the shade."""
 _BATCH = 8
-# Hair, hands and shoes reach beyond the landmarks; pixels, both sides together.
-_CROP_MARGIN = (44, 88)
 _DARK = np.array([24, 26, 32], np.uint8)
 
 
@@ -48,8 +48,8 @@ class Dancer:
         self.view = tuple(float(value) for value in settings["view"])
         self.placement: dict[str, float] = settings["placement"]
         self._plate: NDArray[np.uint8] | None = None
-        if "crop" in settings:
-            self._crop = (int(settings["crop"][0]), int(settings["crop"][1]))
+        if "margin" in settings:
+            self._margin = [int(side) for side in settings["margin"]]
             try:
                 self._plate = resize(decode_picture(self.bundle.file(PLATE)), *self.size)
             except ValueError as error:
@@ -97,66 +97,59 @@ class Dancer:
         )
         if self._plate is None:
             for batch in batches:
-                for picture in self._run(landmarks=batch):
+                for picture in self._run(landmarks=batch)[0]:
                     yield resize(picture, *self.size)
             return
-        crop = fitting_crop(poses.landmarks * np.array(self.size), self._crop)
         for batch in batches:
-            yield from self._on_plate(batch, self._plate, crop)
+            yield from self._on_plate(batch, self._plate)
 
     def _on_plate(
-        self, landmarks: NDArray[np.float32], plate: NDArray[np.uint8], crop: tuple[int, int]
+        self, landmarks: NDArray[np.float32], plate: NDArray[np.uint8]
     ) -> Iterator[NDArray[np.uint8]]:
-        """Draw the crops that move with the dancer, and lay them over the empty scene."""
+        """Draw the person and her shadow, and lay them over the empty scene."""
         points = landmarks * np.array(self.size, np.float32)
-        corners = crop_corners(points, crop)
-        scenes = np.stack([cut_crop(plate, corner, crop) for corner in corners])
-        crops = self._run(landmarks=points - corners[:, None].astype(np.float32), plate=scenes)
-        for drawn, corner in zip(crops, corners, strict=True):
-            frame = plate.copy()
+        boxes = person_boxes(points, self._margin)
+        crop = np.ceil((boxes[:, 1] - boxes[:, 0]).max(0) / 32).astype(np.int64) * 32
+        corners = (boxes.sum(1) - crop) // 2
+        layers, shades = self._run(landmarks=points, corners=corners.astype(np.float32), crop=crop)
+        for drawn, shade, corner in zip(layers, shades, corners, strict=True):
+            frame = _shaded(plate, shade)
             low, high = np.maximum(corner, 0), np.minimum(corner + crop, self.size)
             if (low < high).all():
                 inner = drawn[low[1] - corner[1] : high[1] - corner[1]]
-                frame[low[1] : high[1], low[0] : high[0]] = inner[
-                    :, low[0] - corner[0] : high[0] - corner[0], :3
-                ]
+                inner = inner[:, low[0] - corner[0] : high[0] - corner[0]].astype(np.int32)
+                there = frame[low[1] : high[1], low[0] : high[0]]
+                matte = inner[..., 3:]
+                there[:] = (inner[..., :3] * matte + there * (255 - matte) + 127) // 255
             yield frame
 
-    def _run(self, **inputs: NDArray[Any]) -> NDArray[np.uint8]:
+    def _run(self, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
         try:
-            return self.bundle.image.run(None, inputs)[0]
+            return self.bundle.image.run(None, inputs)
         except DancingError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class.
             raise DancingError(f"{self.bundle.path}: the image model failed ({error})") from error
 
 
-def fitting_crop(points: NDArray[np.floating[Any]], largest: tuple[int, int]) -> tuple[int, int]:
-    """The smallest crop that holds the dancer throughout, so that less is drawn.
-
-    One size for the whole dance, for a change of size would show.
-
-    Args:
-        points: (T, 33, 2) landmarks in pixels of the picture.
-        largest: (width, height) of the crop that the model was trained with.
-
-    Returns:
-        (width, height), multiples of 32.
-    """
-    needed = (points.max(1) - points.min(1)).max(0) + _CROP_MARGIN
-    width, height = np.minimum(np.ceil(needed / 32) * 32, largest).astype(int)
-    return int(width), int(height)
+def _shaded(scene: NDArray[np.uint8], shade: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A copy of a scene (H, W, 3), darkened by a shade (h, w) of a cell for every 8x8 pixels."""
+    rows, columns = (side * SHADE_STRIDE for side in shade.shape)
+    light = resize((255 - shade * 255 + 0.5).astype(np.uint8), columns, rows)
+    light = light[: scene.shape[0], : scene.shape[1], None].astype(np.uint16)
+    return ((scene * light + 127) // 255).astype(np.uint8)
 
 
-def crop_corners(points: NDArray[np.floating[Any]], crop: tuple[int, int]) -> NDArray[np.int64]:
-    """Where to cut so that the dancer is in the middle.
+def person_boxes(points: NDArray[np.floating[Any]], margin: Sequence[int]) -> NDArray[np.int64]:
+    """Boxes around dancers.
 
     Args:
         points: (T, 33, 2) landmarks in pixels of the picture.
-        crop: (width, height) in pixels.
+        margin: (left, top, right, bottom), how far the person reaches beyond the landmarks.
 
     Returns:
-        (T, 2) left and top; the crop may reach outside the picture.
+        (T, 2, 2): left and top, right and bottom; they may reach outside the picture.
     """
-    middle = (points.min(1) + points.max(1)) / 2
-    return np.round(middle - np.array(crop) / 2).astype(np.int64)
+    low = np.floor(points.min(1)) - margin[:2]
+    high = np.ceil(points.max(1)) + margin[2:]
+    return np.stack([low, high], 1).astype(np.int64)
