@@ -258,7 +258,12 @@ def train_image(
     settings: _Set = None,
     epochs: Annotated[int, typer.Option(min=1)] = 30,
     minutes: _Minutes = None,
-    batch_size: _BatchSize = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pictures a step; default: the model's.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Start from this dancer's weights, or a bundle's.")
+    ] = None,
     device: _DeviceOption = Device.AUTO,
     resume: _Resume = False,
     seed: int = 0,
@@ -273,6 +278,7 @@ def train_image(
         epochs=epochs,
         minutes=minutes,
         batch_size=batch_size,
+        start=start,
         device=device.value,
         resume=resume,
         seed=seed,

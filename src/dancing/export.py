@@ -95,7 +95,7 @@ def export(
         }
         files |= module.files()
         files[f"{stage}.onnx"] = _onnx(module)
-        halves = {key: _half(value) for key, value in module.state_dict().items()}
+        halves = {key: _half(value) for key, value in module.kept_state().items()}
         files[f"{stage}.safetensors"] = save(halves)
     card["files"] = {key: hashlib.sha256(value).hexdigest() for key, value in files.items()}
     files[CARD] = (json.dumps(card, indent=2) + "\n").encode()
@@ -125,7 +125,7 @@ def load_run(run: str | Path) -> tuple[TrainingModule, dict[str, Any]]:
 
 
 def _onnx(module: TrainingModule) -> bytes:
-    network, example, output = module.deployed()
+    network, example, outputs = module.deployed()
     buffer = io.BytesIO()
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -135,7 +135,7 @@ def _onnx(module: TrainingModule) -> bytes:
             tuple(example.values()),
             buffer,  # type: ignore[arg-type]
             input_names=list(example),
-            output_names=[output],
+            output_names=outputs,
             dynamic_axes=module.dynamic_axes(),
             dynamo=False,
         )

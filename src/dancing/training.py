@@ -24,12 +24,13 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch.utils.data import DataLoader, Dataset
 
+from dancing.bundle import Bundle
 from dancing.dataset import Clip
 from dancing.errors import DancingError, DancingWarning
 from dancing.files import write_then_rename
@@ -64,18 +65,44 @@ class TrainingModule(L.LightningModule):
             "origin": self.origin,
         }
 
+    def progress(self) -> float:
+        """The part of the training that is done, 0 to 1, by epochs or by time."""
+        trainer = self.trainer
+        assert trainer.max_epochs is not None
+        batches = trainer.fit_loop.batch_idx / max(1, int(trainer.num_training_batches))
+        done = (trainer.current_epoch + min(1.0, batches)) / trainer.max_epochs
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Timer):
+                left = callback.time_remaining()
+                if left is not None:
+                    elapsed = callback.time_elapsed()
+                    done = max(done, elapsed / max(elapsed + left, 1e-9))
+        return min(1.0, done)
+
     def figure(self) -> NDArray[np.uint8]:
         """A picture (H, W, 3) of what the model makes now."""
         raise NotImplementedError
 
-    def deployed(self) -> tuple[torch.nn.Module, dict[str, torch.Tensor], str]:
-        """What is exported to ONNX: the module, example inputs by name, the output's name."""
+    def deployed(self) -> tuple[torch.nn.Module, dict[str, torch.Tensor], list[str]]:
+        """What is exported to ONNX: the module, example inputs by name, the outputs' names."""
         raise NotImplementedError
 
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         """Which axes of the exported inputs and outputs vary; by default the batch."""
-        _, inputs, output = self.deployed()
-        return {name: {0: "batch"} for name in [*inputs, output]}
+        _, inputs, outputs = self.deployed()
+        return {name: {0: "batch"} for name in [*inputs, *outputs]}
+
+    def kept_state(self) -> dict[str, torch.Tensor]:
+        """The weights that a bundle keeps to go on training from, by name."""
+        return self.state_dict()
+
+    def start_from(self, state: dict[str, torch.Tensor]) -> None:
+        """Take over the weights that a bundle kept.
+
+        Raises:
+            RuntimeError: when they do not fit.
+        """
+        self.load_state_dict(state)
 
     def card(self) -> dict[str, Any]:
         """What the bundle's card says of this stage: all that inference needs to know."""
@@ -211,11 +238,14 @@ def fit(
     check_run(run, resume)
     if device == "cuda" and not torch.cuda.is_available():
         raise DancingError("device 'cuda' was asked for, but PyTorch finds no such GPU")
-    if len(train) < batch_size:  # type: ignore[arg-type]
+    # Some datasets make whole batches by themselves.
+    batched = getattr(train, "batched", False)
+    if not batched and len(train) < batch_size:  # type: ignore[arg-type]
         raise DancingError(
             f"only {len(train)} samples to train on, fewer than the batch size {batch_size}; "  # type: ignore[arg-type]
             "give more data, or a smaller --batch-size"
         )
+    loading = {"batch_size": None} if batched else {"batch_size": batch_size, "drop_last": True}
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
@@ -262,8 +292,10 @@ def fit(
     try:
         trainer.fit(
             module,
-            DataLoader(train, batch_size, shuffle=True, drop_last=True),
-            None if validation is None else DataLoader(validation, batch_size),
+            DataLoader(train, shuffle=True, **loading),  # type: ignore[arg-type]
+            None
+            if validation is None
+            else DataLoader(validation, batch_size=None if batched else batch_size),
             ckpt_path=checkpoint if resume else None,
         )
     except SystemExit:
@@ -272,6 +304,26 @@ def fit(
         raise KeyboardInterrupt from None
     trainer.save_checkpoint(checkpoint)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def start_from(module: TrainingModule, bundle: Bundle) -> TrainingModule:
+    """Give a module the weights of a bundle's model of the same family, to go on from.
+
+    Raises:
+        DancingError: when the bundle has no such model, or one of other dimensions.
+    """
+    stage, model = module.origin["stage"], module.origin["model"]
+    there = bundle.settings(stage)["model"]
+    if there != model:
+        raise DancingError(f"{bundle.path}: its {stage} model is '{there}', not '{model}'")
+    content = bundle.file(f"{stage}.safetensors")
+    try:
+        module.start_from({name: value.float() for name, value in load(content).items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise DancingError(
+            f"{bundle.path}: its {stage} model does not fit the settings ({error})"
+        ) from error
+    return module
 
 
 def check_run(run: Path, resume: bool) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, distance_transform_edt
 from torch.utils.data import Dataset as TorchDataset
 
-from dancing.dancer import crop_corners
+from dancing.compositing import SHADE_STRIDE, person_boxes
 from dancing.dataset import Clip
 from dancing.errors import DancingError
 from dancing.video import cut, cut_crop, resize
@@ -22,8 +23,12 @@ from dancing.video import cut, cut_crop, resize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SCENE_FRAMES = 60
+_SCENE_FRAMES = 120
 _MATTE_MARGIN = 6
+_MARGIN_STEP = 7
+_SPARE = 4
+_SAME_LIGHT = 10.0
+_SHOWN = 64
 
 
 class Pictures(TorchDataset[dict[str, torch.Tensor]]):
@@ -41,8 +46,10 @@ class Pictures(TorchDataset[dict[str, torch.Tensor]]):
     ) -> None:
         self._landmarks = _landmarks(clips)
         scaled = (resize(cut(frame, view), size, size) for clip in clips for frame in _frames(clip))
-        shape = (len(self._landmarks), size, size, 3)
-        self._pictures = _cached(scaled, shape, cache, clips, [list(view), size])
+        starts = np.arange(len(self._landmarks) + 1) * size * size * 3
+        flat = (picture.ravel() for picture in scaled)
+        stored = _cached(flat, starts, cache, clips, [list(view), size])
+        self._pictures = stored.reshape(-1, size, size, 3)
 
     def __len__(self) -> int:
         return len(self._landmarks)
@@ -54,58 +61,168 @@ class Pictures(TorchDataset[dict[str, torch.Tensor]]):
         }
 
 
-class Crops(TorchDataset[dict[str, torch.Tensor]]):
-    """Every frame of clips, cut to a crop that moves with the dancer.
+class Crops(TorchDataset[dict[str, Any]]):
+    """Batches of pictures, each cut to a crop around the dancer; an item is a whole batch.
 
-    Items: 'landmarks' (33, 2) in pixels of the crop, 'picture' and 'plate' (3, H, W) uint8,
-    'matte' (1, H, W) uint8.
+    The crops of a batch are of one size, the smallest of multiples of 32 that holds the dancer
+    and her margin, at a random place around her. Items: see `dancing.image.limbs.Training`.
+
+    Attributes:
+        paired: whether batches consist of pairs of consecutive pictures, cut alike.
 
     Args:
         clips: clips of open datasets, with pictures and mattes.
         plate: the empty scene, (H', W', 3) uint8; see `empty_scene`.
-        crop: (width, height) in pixels.
+        margin: see `person_margin`.
         cache: folder for the cut pictures; see `_cached`.
+        batch_size: pictures a batch, drawn at random; 0 for some of the pictures, one by one, in
+            order and cut in the middle, to validate on.
     """
+
+    batched = True
 
     def __init__(
         self,
         clips: Sequence[Clip],
         plate: NDArray[np.uint8],
-        crop: tuple[int, int],
+        margin: Sequence[int],
         cache: Path,
+        batch_size: int,
     ) -> None:
         height, width = plate.shape[:2]
-        points = _landmarks(clips) * np.array([width, height], np.float32)
-        self._corners = crop_corners(points, crop)
-        self._landmarks = (points - self._corners[:, None]).astype(np.float32)
-        self._plate, self._crop = plate, crop
-        corners = iter(self._corners)
+        size = np.array([width, height], np.float32)
+        points = _landmarks(clips) * size
+        self.paired = False
+        self._landmarks = points.astype(np.float32)
+        self._plate = plate
+        self._batch_size = batch_size
+        self._boxes = person_boxes(points, margin)
+        self._crops = (np.ceil((self._boxes[:, 1] - self._boxes[:, 0]) / 32) * 32).astype(int)
+        self._follows = np.concatenate(
+            [np.arange(clip.n_pictures) < clip.n_pictures - 1 for clip in clips]
+        )
+        # What is kept of each picture: the box, and all that a crop around it may reach.
+        self._kept = np.stack([self._boxes[:, 1] - self._crops, self._boxes[:, 0] + self._crops], 1)
+        if batch_size:
+            self._groups = self._grouped(np.arange(len(points)), batch_size)
+            self._pair_groups = self._grouped(np.flatnonzero(self._follows), batch_size)
+        else:
+            self._shown = np.linspace(0, len(points) - 1, min(len(points), _SHOWN)).astype(int)
 
-        def crops() -> Iterator[NDArray[np.uint8]]:
+        def pictures() -> Iterator[NDArray[np.uint8]]:
+            corners = iter(self._kept)
             for clip in clips:
                 for frame, matte in zip(_frames(clip), _frames(clip, matte=True), strict=True):
-                    yield cut_crop(np.dstack([frame, matte]), next(corners), crop)
+                    low, high = next(corners)
+                    yield cut_crop(np.dstack([frame, matte]), low, tuple(high - low)).ravel()
 
-        shape = (len(points), crop[1], crop[0], 4)
-        self._pictures = _cached(crops(), shape, cache, clips, [list(crop)])
+        areas = (self._kept[:, 1] - self._kept[:, 0]).prod(1) * 4
+        self._starts = np.concatenate([[0], np.cumsum(areas)])
+        settings = [list(map(int, margin))]
+        self._pictures = _cached(pictures(), self._starts, cache, clips, settings)
+        self._small_plate = _small(plate)
+        self._small = _cached(
+            (
+                np.dstack([_small(frame), _small(matte)]).ravel()
+                for clip in clips
+                for frame, matte in zip(_frames(clip), _frames(clip, matte=True), strict=True)
+            ),
+            np.arange(len(points) + 1) * self._small_plate[..., 0].size * 4,
+            cache,
+            clips,
+            ["small"],
+        )
 
-    def __len__(self) -> int:
+    @property
+    def n_pictures(self) -> int:
+        """Number of pictures in all."""
         return len(self._landmarks)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        picture = self._pictures[index]
+    def __len__(self) -> int:
+        return len(self._groups) if self._batch_size else len(self._shown)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not self._batch_size:
+            t = self._shown[index]
+            return self._batch([t], (self._boxes[t].sum(0) - self._crops[t]) // 2, self._crops[t])
+        groups = self._pair_groups if self.paired else self._groups
+        group = groups[index % len(groups)]
+        count = self._batch_size // 2 if self.paired else self._batch_size
+        chosen = group[torch.randint(len(group), (count,)).numpy()]
+        crop = self._crops[chosen[0]]
+        room = self._boxes[chosen, 0] + crop - self._boxes[chosen, 1]
+        corners = (
+            self._boxes[chosen, 1] - crop + (torch.rand(count, 2).numpy() * (room + 1)).astype(int)
+        )
+        if self.paired:
+            chosen = np.stack([chosen, chosen + 1], 1).ravel()
+            corners = corners.repeat(2, axis=0)
+        return self._batch(chosen, corners, crop)
+
+    def _grouped(self, indices: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+        """Pictures of one size of crop, each group as often as it has batches."""
+        sizes = self._crops[indices]
+        groups = []
+        for size in np.unique(sizes, axis=0):
+            group = indices[(sizes == size).all(1)]
+            groups += [group] * max(1, len(group) // batch_size)
+        return groups
+
+    def _batch(
+        self, chosen: Sequence[int], corners: NDArray[np.int64], crop: NDArray[np.int64]
+    ) -> dict[str, Any]:
+        width, height = (int(side) for side in crop)
+        corners = np.broadcast_to(corners, (len(chosen), 2))
+        pictures, plates = [], []
+        for t, corner in zip(chosen, corners, strict=True):
+            low, high = self._kept[t]
+            stored = self._pictures[self._starts[t] : self._starts[t + 1]]
+            stored = stored.reshape(high[1] - low[1], high[0] - low[0], 4)
+            pictures.append(cut_crop(stored, corner - low, (width, height)))
+            plates.append(cut_crop(self._plate, corner, (width, height)))
+        rows, columns = self._small_plate.shape[:2]
+        small = self._small.reshape(-1, rows, columns, 4)[list(chosen)]
+        picture = _channels_first(np.stack(pictures))
         return {
-            "landmarks": torch.from_numpy(self._landmarks[index]),
-            "picture": _channels_first(picture[..., :3]),
-            "matte": _channels_first(picture[..., 3:]),
-            "plate": _channels_first(cut_crop(self._plate, self._corners[index], self._crop)),
+            "paired": self.paired,
+            "landmarks": torch.from_numpy(self._landmarks[list(chosen)]),
+            "corners": torch.from_numpy(corners.astype(np.float32)),
+            "picture": picture[:, :3],
+            "matte": picture[:, 3:],
+            "plate": _channels_first(np.stack(plates)),
+            "small": _channels_first(small),
+            "small_plate": _channels_first(self._small_plate[None]),
         }
 
 
-def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
-    """The scene without the dancer: the median over time of what lies outside the matte.
+def person_margin(clips: Sequence[Clip]) -> list[int]:
+    """How far hair, hands and shoes reach beyond the landmarks: left, top, right, bottom, pixels.
 
-    Pixels that the dancer always covers take the median of the pictures there.
+    Args:
+        clips: clips with pictures and mattes.
+    """
+    beyond = []
+    for clip in clips:
+        assert clip.matte is not None
+        height, width = clip.matte.shape[1:3]
+        for t in range(0, clip.n_pictures, _MARGIN_STEP):
+            rows, columns = np.nonzero(clip.matte[t] >= 128)
+            if len(rows):
+                low, high = np.array([[columns.min(), rows.min()], [columns.max(), rows.max()]])
+                points = clip.landmarks[t] * [width, height]
+                beyond.append(np.concatenate([points.min(0) - low, high - points.max(0)]))
+    if not beyond:
+        raise DancingError("the mattes of these clips show nobody")
+    # Not the largest: a matte that takes the background for the person must not count.
+    margin = np.percentile(beyond, 99, axis=0).clip(0, 0.15 * height) + _SPARE
+    return [int(side) for side in np.ceil(margin)]
+
+
+def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
+    """The scene without the dancer or her shadow, from what lies outside the matte over time.
+
+    A pixel is the median of what is about as bright as its brightest fifth, for a shadow only
+    darkens. Pixels that the dancer always covers take the colour of the nearest seen one.
 
     Args:
         clips: clips with pictures and mattes, all of one size, before one steady camera.
@@ -113,6 +230,8 @@ def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
     Returns:
         (H, W, 3) uint8.
 
+    Raises:
+        DancingError: when the dancer covers the whole picture throughout.
     """
     chosen = np.linspace(0, sum(clip.n_pictures for clip in clips) - 1, _SCENE_FRAMES).astype(int)
     pictures, covered = [], []
@@ -124,11 +243,21 @@ def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
             covered.append(binary_dilation(clip.matte[t] >= 32, iterations=_MATTE_MARGIN))
         first += clip.n_pictures
     stack, mask = np.stack(pictures), np.stack(covered)
-    plate = np.median(stack, axis=0)
+    hidden = mask.all(0)
+    if hidden.all():
+        raise DancingError("the dancer covers the whole picture, no background is to be seen")
+    plate = np.zeros(stack.shape[1:], np.float32)
     for row in range(stack.shape[1]):
-        seen = np.ma.masked_array(stack[:, row], np.repeat(mask[:, row, :, None], 3, -1))
-        plate[row] = np.ma.median(seen, axis=0).filled(plate[row])
-    return plate.astype(np.uint8)
+        light = np.where(mask[:, row], np.nan, stack[:, row].mean(-1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # hidden pixels are filled in below
+            bright = np.nanpercentile(light, 80, axis=0)
+            lit = np.abs(light - bright) <= _SAME_LIGHT
+            plate[row] = np.nanmedian(np.where(lit[..., None], stack[:, row], np.nan), axis=0)
+    # Noise may leave no value that near to the brightest fifth.
+    hidden |= np.isnan(plate).any(-1)
+    nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    return plate[tuple(nearest)].round().astype(np.uint8)
 
 
 def picture_size(clips: Sequence[Clip]) -> tuple[int, int]:
@@ -173,18 +302,30 @@ def _frames(clip: Clip, matte: bool = False) -> Iterator[NDArray[np.uint8]]:
     return (stored[t] for t in range(clip.n_pictures))
 
 
-def _channels_first(picture: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An eighth of the size, what lies beyond a multiple of it dropped."""
+    height, width = (side // SHADE_STRIDE for side in picture.shape[:2])
+    return resize(picture[: height * SHADE_STRIDE, : width * SHADE_STRIDE], width, height)
+
+
+def _channels_first(pictures: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(np.moveaxis(pictures, -1, -3).copy())
 
 
 def _cached(
     pictures: Iterator[NDArray[np.uint8]],
-    shape: tuple[int, ...],
+    starts: NDArray[np.int64],
     folder: Path,
     clips: Sequence[Clip],
     settings: list[Any],
 ) -> NDArray[np.uint8]:
-    """Pictures in a memory-mapped file, made once; a resumed run finds it again."""
+    """Pictures one after the other in a memory-mapped file, made once.
+
+    Args:
+        pictures: flattened.
+        starts: where in the file each begins, and the end.
+        settings: what else than the clips decides about the content.
+    """
     # Whatever changes the pictures changes the name, so a stale cache is never read.
     key = json.dumps([[[clip.source, clip.name, len(clip)] for clip in clips], settings])
     digest = hashlib.sha256(key.encode() + _landmarks(clips).tobytes()).hexdigest()[:16]
@@ -193,9 +334,9 @@ def _cached(
         folder.mkdir(parents=True, exist_ok=True)
         # On several GPUs several processes come here at once.
         partial = path.with_name(f".{path.stem}-{os.getpid()}.partial")
-        store = np.lib.format.open_memmap(partial, "w+", dtype=np.uint8, shape=shape)
-        for index, picture in enumerate(pictures):
-            store[index] = picture
+        store = np.lib.format.open_memmap(partial, "w+", dtype=np.uint8, shape=(int(starts[-1]),))
+        for start, picture in zip(starts[:-1], pictures, strict=True):
+            store[start : start + picture.size] = picture
         store.flush()
         partial.rename(path)
     return np.load(path, mmap_mode="r")

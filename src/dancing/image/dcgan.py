@@ -28,6 +28,9 @@ from dancing.training import TrainingModule
 SIZE = 128
 
 
+BATCH_SIZE = 32
+
+
 @dataclass(frozen=True)
 class Config:
     """Hyperparameters; the dimensions are fixed by the reference.
@@ -169,8 +172,8 @@ class Training(TrainingModule):
         rows = [torch.cat(list(row), 1).cpu().numpy() for row in (real, drawn)]
         return np.concatenate(rows)
 
-    def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], str]:
-        return self.deployed_generator, {"landmarks": torch.zeros(2, N_LANDMARKS, 2)}, "pictures"
+    def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], list[str]]:
+        return self.deployed_generator, {"landmarks": torch.zeros(2, N_LANDMARKS, 2)}, ["pictures"]
 
     def card(self) -> dict[str, Any]:
         return {
@@ -181,7 +184,7 @@ class Training(TrainingModule):
 
 
 def data(
-    config: Config, kept: Sequence[Clip], held_out: Sequence[Clip], cache: Path
+    config: Config, kept: Sequence[Clip], held_out: Sequence[Clip], cache: Path, batch_size: int
 ) -> tuple[Pictures, Pictures | None, dict[str, Any]]:
     """Training and validation data, and what `Training` needs to know of them."""
     view = square_view([*kept, *held_out])

@@ -1,16 +1,22 @@
 """The default image model: a U-Net that draws the dancer from maps of the limbs.
 
-Only a crop that moves with the dancer is drawn. The landmarks become soft capsule maps, one pair
-a bone, at a quarter of the crop's resolution, inside the network; a U-Net (Ronneberger et al.,
-2015) works at that resolution and below, and sub-pixel convolution (Shi et al., Real-Time Single
-Image and Video Super-Resolution, 2016) gives the full one. It draws five layers: the person's
-colour, the person's matte, and how far the floor is shaded; they are laid over a plate, the empty
-scene, which is estimated from the footage. Left and right limbs have channels of their own, so
-facing is told apart.
+Only a crop around the dancer is drawn. The landmarks become soft capsule maps, three a bone, at a
+quarter of the resolution, inside the network; a U-Net (Ronneberger et al., 2015) works at that
+resolution and below, and sub-pixel convolution (Shi et al., Real-Time Single Image and Video
+Super-Resolution, 2016) gives the full one. It draws the person's colour and matte, to be laid over
+any scene. A second, tiny network draws how far the floor is shaded, for the whole picture at an
+eighth of its size, since a shadow may fall far from the feet. Left and right limbs have channels
+of their own, so facing is told apart.
+
+Trained first against the true pictures alone, then, for sharpness, also against discriminators:
+hinge loss (Lim and Ye, Geometric GAN, 2017), patches at two scales of two consecutive pictures
+(Wang et al., pix2pixHD, 2018, and vid2vid, 2018), closer ones of face and hands (Chan et al.,
+Everybody Dance Now, 2019), spectral normalisation (Miyato et al., 2018), feature matching.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,12 +27,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim.swa_utils import AveragedModel
 
+from dancing.compositing import SHADE_STRIDE
 from dancing.dancer import PLATE
 from dancing.dataset import Clip
 from dancing.errors import DancingError
-from dancing.image.data import Crops, empty_scene, picture_size
+from dancing.image.data import Crops, empty_scene, person_margin, picture_size
+from dancing.muon import Muon
 from dancing.poses import N_LANDMARKS
 from dancing.training import TrainingModule
 from dancing.video import encode_png
@@ -42,8 +51,13 @@ _CAPSULES = (
     (23, 25, 2.4), (25, 27, 1.8), (27, 31, 1.3), (27, 29, 1.2),
     (24, 26, 2.4), (26, 28, 1.8), (28, 32, 1.3), (28, 30, 1.2),
 )  # fmt: skip
-_LAYERS = 5
-_DECAY = 0.998
+_LAYERS = 4
+_DECAY = 0.999
+_WARM_UP = 100
+BATCH_SIZE = 4
+# Side in torso lengths and in pixels of what the discriminators of details see, and its middles.
+_FACE = (0.55, 64, ((7, 8),))
+_HAND = (0.4, 48, ((15, 19), (16, 20)))
 
 
 @dataclass(frozen=True)
@@ -51,55 +65,67 @@ class Config:
     """Dimensions and hyperparameters.
 
     Attributes:
-        width, height: of the crop in pixels; multiples of 32.
         channels: of the finest level of the U-Net; the coarser ones have more in proportion.
-        learning_rate: of Adam.
-        matte_weight: factor of the cross-entropy between drawn and estimated matte.
+        learning_rate: of Muon, at its highest; Adam's for the rest is a quarter.
+        matte_weight: factor of the cross-entropy between drawn and true matte.
         edge_weight: factor of the L1 loss between the gradients of the pictures.
+        adversarial_from: part of the training after which the discriminators join, 0 to 1.
+        adversarial_weight: factor of their verdict.
+        feature_weight: factor of the L1 loss between their features.
+        temporal_weight: factor of the L1 loss between changes from one picture to the next.
     """
 
-    width: int = 256
-    height: int = 384
-    channels: int = 40
-    learning_rate: float = 5e-4
+    channels: int = 36
+    learning_rate: float = 6e-3
     matte_weight: float = 0.2
     edge_weight: float = 1.0
+    adversarial_from: float = 0.65
+    adversarial_weight: float = 0.01
+    feature_weight: float = 0.1
+    temporal_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.width, self.height) < 32 or self.width % 32 or self.height % 32:
-            raise ValueError("width and height must be multiples of 32")
         if self.channels < 5:
             raise ValueError("channels must be at least 5")
+        if self.adversarial_from < 0:
+            raise ValueError("adversarial_from must not be negative")
 
 
 class LimbMaps(nn.Module):
-    """Landmarks (N, 33, 2) in pixels of the crop to maps (N, 56, height / 4, width / 4).
+    """Landmarks (N, 33, 2) in pixels of the crop to maps (N, 84, height / 4, width / 4).
 
-    A bone gives exp(-d^2 / 2 r^2), d the distance to it, and that times the place along it, from
-    0 at its start to 1 at its end.
+    A bone gives m = exp(-d^2 / 2 r^2), d the distance to it; m times the place along it, from 0
+    at its start to 1 at its end; and m times the signed place across it, in radii r: so texture
+    has coordinates to hang on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stride: int = STRIDE) -> None:
         super().__init__()
+        self.stride = stride
         self.starts = nn.Buffer(torch.tensor([a for a, _, _ in _CAPSULES]), persistent=False)
         self.ends = nn.Buffer(torch.tensor([b for _, b, _ in _CAPSULES]), persistent=False)
-        self.log_radius = nn.Parameter(torch.tensor([r for _, _, r in _CAPSULES]).log())
+        radii = torch.tensor([r for _, _, r in _CAPSULES]) * STRIDE / stride
+        self.log_radius = nn.Parameter(radii.clamp(min=0.8).log())
 
-    def forward(self, landmarks: torch.Tensor, width: int, height: int) -> torch.Tensor:
-        points = landmarks / STRIDE
+    def forward(self, landmarks: torch.Tensor, width: Any, height: Any) -> torch.Tensor:
+        points = landmarks / self.stride
         middles = [points[:, pair].mean(1, keepdim=True) for pair in ([11, 12], [23, 24], [7, 8])]
         points = torch.cat([points, *middles], 1)
         start = points[:, self.starts]
         along = points[:, self.ends] - start
-        length = along.square().sum(-1).clamp(min=1e-3)
+        length = along.square().sum(-1).clamp(min=1e-3)[..., None, None]
         start_x, start_y = start[..., 0, None, None], start[..., 1, None, None]
         along_x, along_y = along[..., 0, None, None], along[..., 1, None, None]
-        x = torch.arange(width // STRIDE, device=points.device) + 0.5 - start_x
-        y = torch.arange(height // STRIDE, device=points.device)[:, None] + 0.5 - start_y
-        place = ((x * along_x + y * along_y) / length[..., None, None]).clamp(0, 1)
+        device = points.device
+        x = torch.arange(width // self.stride, device=device) + 0.5 - start_x
+        y = torch.arange(height // self.stride, device=device)[:, None] + 0.5 - start_y
+        place = ((x * along_x + y * along_y) / length).clamp(0, 1)
         distance = (x - place * along_x).square() + (y - place * along_y).square()
-        maps = torch.exp(-0.5 * distance / (2 * self.log_radius).exp().view(1, -1, 1, 1))
-        return torch.cat([maps, maps * place], 1)
+        scale = torch.exp(-self.log_radius).view(1, -1, 1, 1)
+        maps = torch.exp(-0.5 * distance * scale.square())
+        # A bone that points at the camera has no side; half a cell keeps its sign from flickering.
+        across = (x * along_y - y * along_x) / (length.sqrt() + 0.5) * scale
+        return torch.cat([maps, maps * place, maps * across], 1)
 
 
 class _Residual(nn.Module):
@@ -113,20 +139,15 @@ class _Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    """Landmarks (N, 33, 2) in pixels of the crop to layers (N, 5, height, width) in [0, 1].
-
-    The size, (width, height), is the config's unless another one is given; multiples of 32.
-
-    The layers: red, green, blue, matte, shade.
-    """
+    """Landmarks (N, 33, 2) in pixels of the crop, and its size (width, height), multiples of 32,
+    to layers (N, 4, height, width) in [0, 1]: red, green, blue, matte."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         fine = config.channels
         widths = [fine, fine * 9 // 5, fine * 14 // 5, fine * 18 // 5]
-        self.size = (config.width, config.height)
         self.maps = LimbMaps()
-        self.stem = nn.Conv2d(2 * len(_CAPSULES), fine, 3, padding=1)
+        self.stem = nn.Conv2d(3 * len(_CAPSULES), fine, 3, padding=1)
         self.encoders = nn.ModuleList([_Residual(width) for width in widths])
         pairs = list(pairwise(widths))
         self.downs = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs])
@@ -139,11 +160,16 @@ class Generator(nn.Module):
         self.bottom = _Residual(widths[-1])
         self.ups = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairs])
         self.decoders = nn.ModuleList([_Residual(width) for width in widths[:-1]])
-        self.head = nn.Conv2d(fine, _LAYERS * STRIDE**2, 3, padding=1)
+        self.head = nn.Sequential(
+            nn.Conv2d(fine, 96, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.ReLU(),
+            nn.Conv2d(24, 4 * _LAYERS, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
 
-    def forward(self, landmarks: torch.Tensor, size: tuple[int, int] | None = None) -> torch.Tensor:
-        width, height = size or self.size
-        x = torch.relu(self.stem(self.maps(landmarks, width, height)))
+    def forward(self, landmarks: torch.Tensor, size: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(self.maps(landmarks, size[0], size[1])))
         skips = []
         for encoder, down in zip(self.encoders, self.downs, strict=False):
             x = encoder(x)
@@ -157,53 +183,181 @@ class Generator(nn.Module):
             x = nn.functional.interpolate(self.ups[level](x), scale_factor=2.0) + skips[level]
             x = self.decoders[level](x)
         # In float32, for a matte close to 0 or 1 would have no gradient in bfloat16.
-        return torch.sigmoid(nn.functional.pixel_shuffle(self.head(x), STRIDE).float())
+        return torch.sigmoid(self.head(x).float())
 
 
-def composite(layers: torch.Tensor, plate: torch.Tensor) -> torch.Tensor:
-    """The person over the shaded plate: (N, 3, H, W) in [0, 1]."""
-    colour, matte, shade = layers[:, :3], layers[:, 3:4], layers[:, 4:5]
-    return colour * matte + plate * (1 - shade) * (1 - matte)
+class Shade(nn.Module):
+    """Landmarks (N, 33, 2) in pixels of the picture to how far its floor is shaded there.
+
+    The output (N, 1, 4 ceil(height / 32), 4 ceil(width / 32)) in [0, 1] has a cell for every 8x8
+    pixels of a picture of (width, height).
+    """
+
+    def __init__(self, size: Sequence[int]) -> None:
+        super().__init__()
+        self.size = [math.ceil(side / 32) * 32 for side in size]
+        self.maps = LimbMaps(2 * SHADE_STRIDE)
+        self.fine = nn.Conv2d(3 * len(_CAPSULES), 24, 3, padding=1)
+        self.down = nn.Conv2d(24, 32, 3, stride=2, padding=1)
+        self.wide = nn.ModuleList(
+            [nn.Conv2d(32, 32, 3, padding=dilation, dilation=dilation) for dilation in (1, 2, 4, 1)]
+        )
+        self.up = nn.Conv2d(32, 24, 1)
+        self.finer = nn.Conv2d(24, 16, 3, padding=1)
+        self.last = nn.Conv2d(16, 4, 3, padding=1)
+
+    def forward(self, landmarks: torch.Tensor) -> torch.Tensor:
+        skip = torch.relu(self.fine(self.maps(landmarks, *self.size)))
+        x = torch.relu(self.down(skip))
+        for wide in self.wide:
+            x = x + torch.relu(wide(x))
+        x = torch.relu(nn.functional.interpolate(self.up(x), scale_factor=2.0) + skip)
+        x = nn.functional.pixel_shuffle(self.last(torch.relu(self.finer(x))), 2)
+        # No shade is the rule.
+        return torch.sigmoid(x.float() - 3)
+
+
+class Drawer(nn.Module):
+    """What is averaged over the steps and drawn with: the person's generator and the shade's."""
+
+    def __init__(self, config: Config, size: Sequence[int]) -> None:
+        super().__init__()
+        self.person = Generator(config)
+        self.shade = Shade(size)
+
+
+class Discriminator(nn.Module):
+    """Judges patches: (N, channels, H, W) to verdicts (N, 1, about H / 8, W / 8) and features."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        sides = [channels, 24, 48, 80]
+        self.layers = nn.ModuleList(
+            [spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in pairwise(sides)]
+        )
+        self.verdict = spectral_norm(nn.Conv2d(sides[-1], 1, 3, padding=1))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        features = []
+        for layer in self.layers:
+            x = nn.functional.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        return self.verdict(x), features
+
+
+class Judges(nn.Module):
+    """All discriminators: pairs of consecutive pictures at two scales, the face, the hands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = Discriminator(6), Discriminator(6)
+        self.face, self.hand = Discriminator(3), Discriminator(3)
+
+    def forward(
+        self, pictures: torch.Tensor, landmarks: torch.Tensor
+    ) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+        """Judge.
+
+        Args:
+            pictures: (2 N, 3, H, W) in [0, 1]; those of odd index follow on the ones before.
+            landmarks: (2 N, 33, 2) in pixels.
+        """
+        count, _, height, width = pictures.shape
+        pairs = pictures.reshape(count // 2, 6, height, width) * 2 - 1
+        smaller = nn.functional.avg_pool2d(pairs, 2)
+        verdicts = [self.fine(pairs), self.coarse(smaller)]
+        for judge, (side, pixels, middles) in ((self.face, _FACE), (self.hand, _HAND)):
+            for middle in middles:
+                verdicts.append(judge(_detail(pictures, landmarks, middle, side, pixels) * 2 - 1))
+        return verdicts
+
+
+def composite(layers: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
+    """The person (N, 4, H, W) over a scene (N, 3, H, W), all in [0, 1]."""
+    matte = layers[:, 3:4]
+    return layers[:, :3] * matte + scene * (1 - matte)
 
 
 class Deployed(nn.Module):
-    """What inference runs, with NumPy's layout of pictures.
+    """What inference runs.
 
-    Inputs: landmarks (N, 33, 2) in pixels of the crop, plate (N, H, W, 3) uint8, the plate there;
-    the crop may have any H and W that are multiples of 32.
-    Output: pictures (N, H, W, 4) uint8, red, green, blue and matte.
+    Inputs: landmarks (N, 33, 2) in pixels of the picture; corners (N, 2), left and top of the
+    crops in pixels of the picture; crop (2,) int64, their width and height, multiples of 32.
+    Outputs: layers (N, height, width, 4) uint8, red, green, blue and matte; shade (N, h, w) in
+    [0, 1], a cell for every 8x8 pixels of the whole picture and the rest up to a multiple of 32.
     """
 
-    def __init__(self, generator: nn.Module) -> None:
+    def __init__(self, drawer: Drawer) -> None:
         super().__init__()
-        self.generator = generator
+        self.drawer = drawer
 
-    def forward(self, landmarks: torch.Tensor, plate: torch.Tensor) -> torch.Tensor:
-        layers = self.generator(landmarks, (plate.shape[2], plate.shape[1]))
-        picture = composite(layers, plate.permute(0, 3, 1, 2).float() / 255)
-        drawn = torch.cat([picture, layers[:, 3:4]], 1)
-        return (drawn * 255 + 0.5).permute(0, 2, 3, 1).clamp(0, 255).to(torch.uint8)
+    def forward(
+        self, landmarks: torch.Tensor, corners: torch.Tensor, crop: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        layers = self.drawer.person(landmarks - corners[:, None], crop)
+        pictures = (layers * 255 + 0.5).permute(0, 2, 3, 1).to(torch.uint8)
+        return pictures, self.drawer.shade(landmarks)[:, 0]
 
 
 class Training(TrainingModule):
-    """The U-Net in training. Batches: 'landmarks' (N, 33, 2) in pixels of the crop, 'picture'
-    and 'plate' (N, 3, H, W) uint8, 'matte' (N, 1, H, W) uint8."""
+    """The GAN in training.
+
+    Batches: 'landmarks' (N, 33, 2) in pixels of the picture, 'corners' (N, 2) of the crops,
+    'picture' and 'plate' (N, 3, H, W) and 'matte' (N, 1, H, W) uint8 of the crops, and of the
+    whole picture and the whole plate at an eighth 'small' (N, 4, h, w) uint8, colour and matte,
+    and 'small_plate' (1, 3, h, w) uint8. Where 'paired', a bool, says so, pictures of
+    odd index follow on the ones before; then the discriminators judge.
+    """
 
     config: Config
 
     def __init__(self, config: Config, origin: dict[str, Any]) -> None:
         super().__init__(config, origin)
-        self.generator = Generator(config)
+        # One optimiser after the other, by hand: that is what a GAN needs.
+        self.automatic_optimization = False
+        self.drawer = Drawer(config, origin["size"])
+        self.judges = Judges()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # What is drawn with: an average over the last steps, steadier than any of them.
-        self.averaged = AveragedModel(self.generator, avg_fn=_moving_average)
+        self.averaged = AveragedModel(self.drawer, avg_fn=_moving_average)
         self.averaged.requires_grad_(False)
-        self._examples: dict[str, torch.Tensor] = {}
+        self._examples: list[dict[str, torch.Tensor]] = []
 
-    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
-        layers = self.generator(batch["landmarks"])
-        drawn, real = composite(layers, _unit(batch["plate"])), _unit(batch["picture"])
-        matte = _unit(batch["matte"])
+    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> None:
+        inner, others, optimise_d = self.optimizers()  # type: ignore[attr-defined]
+        factor = min(1.0, (self.averaged.n_averaged.item() + 1) / _WARM_UP)
+        factor *= min(1.0, 0.03 + 1.94 * (1 - self.progress()))
+        _set_rate(inner, self.config.learning_rate * factor)
+        _set_rate(others, self.config.learning_rate * factor / 4)
+
+        landmarks = batch["landmarks"] - batch["corners"][:, None]
+        height, width = batch["picture"].shape[2:]
+        layers = self.drawer.person(landmarks, (width, height))
+        shade = self.drawer.shade(batch["landmarks"])
+        real, matte = _unit(batch["picture"]), _unit(batch["matte"])
+        light = 1 - _shade_at(shade, batch["corners"], (width, height))
+        drawn = composite(layers, _unit(batch["plate"]) * light)
+        loss, parts = self._fidelity(layers, drawn, real, matte)
+        loss = loss + _shade_loss(shade, batch)
+        if batch["paired"]:
+            loss = loss + self.config.temporal_weight * _change(drawn, real)
+            adversarial, features, loss_d = self._judge(drawn, real, landmarks, optimise_d)
+            loss = loss + self.config.adversarial_weight * adversarial
+            loss = loss + self.config.feature_weight * features
+            parts |= {"loss_d": loss_d, "loss_g": adversarial, "train_features": features}
+        self.drawer.zero_grad()
+        self.manual_backward(loss)
+        nn.utils.clip_grad_norm_(self.drawer.parameters(), 1.0)
+        inner.step()
+        others.step()
+        self.log_dict(parts)
+        self.averaged.update_parameters(self.drawer)
+        data = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
+        data.paired = self.progress() >= self.config.adversarial_from
+
+    def _fidelity(
+        self, layers: torch.Tensor, drawn: torch.Tensor, real: torch.Tensor, matte: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         weight = 0.2 + matte
         error = drawn - real
         # The colour is compared without its matte too, else neither can begin.
@@ -213,57 +367,131 @@ class Training(TrainingModule):
         with torch.autocast(matte.device.type, enabled=False):
             matte_loss = nn.functional.binary_cross_entropy(layers[:, 3:4], matte)
         loss = l1 + self.config.edge_weight * edges + self.config.matte_weight * matte_loss
-        self.log_dict({"train_l1": l1, "train_edges": edges, "train_matte": matte_loss})
-        return loss
+        return loss, {"train_l1": l1, "train_edges": edges, "train_matte": matte_loss}
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        self.clip_gradients(optimizer, gradient_clip_val=1.0)
+    def _judge(
+        self,
+        drawn: torch.Tensor,
+        real: torch.Tensor,
+        landmarks: torch.Tensor,
+        optimise_d: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Train the judges, then hear them on what was drawn, and how far their features lie."""
+        judged_real = self.judges(real, landmarks)
+        judged_fake = self.judges(drawn.detach(), landmarks)
+        losses = [
+            torch.relu(1 - a.float()).mean() + torch.relu(1 + b.float()).mean()
+            for (a, _), (b, _) in zip(judged_real, judged_fake, strict=True)
+        ]
+        loss_d = torch.stack(losses).mean()
+        optimise_d.zero_grad()
+        self.manual_backward(loss_d)
+        optimise_d.step()
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.averaged.update_parameters(self.generator)
+        self.judges.requires_grad_(False)
+        heard = self.judges(drawn, landmarks)
+        self.judges.requires_grad_(True)
+        verdict = -torch.stack([verdict.float().mean() for verdict, _ in heard]).mean()
+        distances = [
+            (a.float() - b.detach().float()).abs().mean()
+            for (_, fake), (_, true) in zip(heard, judged_real, strict=True)
+            for a, b in zip(fake, true, strict=True)
+        ]
+        return verdict, torch.stack(distances).mean(), loss_d
 
     def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
-        drawn = composite(self.averaged(batch["landmarks"]), _unit(batch["plate"]))
+        drawn = self._drawn(batch)
         person = (batch["matte"] >= 128).float()
         error = ((drawn - _unit(batch["picture"])).square() * person).sum((1, 2, 3))
         mse = (error / (3 * person.sum((1, 2, 3))).clamp(min=1)).mean()
-        self.log("val_person_mse", mse, prog_bar=True)
+        self.log("val_person_mse", mse, prog_bar=True, batch_size=len(drawn))
         if index == 0:
-            self._examples = batch
+            self._examples = []
+        self._example(batch)
 
     def on_train_batch_start(self, batch: dict[str, torch.Tensor], _: int) -> None:
-        self._examples = self._examples or batch
+        if not self.trainer.enable_validation:
+            self._example(batch)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.generator.parameters(), lr=self.config.learning_rate)
+    def _example(self, batch: dict[str, torch.Tensor]) -> None:
+        if len(self._examples) < 8:
+            self._examples.append(
+                {name: value[:1] for name, value in batch.items() if name != "paired"}
+            )
+
+    def _drawn(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        drawer: Drawer = self.averaged.module  # type: ignore[assignment]
+        height, width = batch["picture"].shape[2:]
+        landmarks = batch["landmarks"] - batch["corners"][:, None]
+        layers = drawer.person(landmarks, (width, height))
+        shade = drawer.shade(batch["landmarks"])
+        light = 1 - _shade_at(shade, batch["corners"], (width, height))
+        return composite(layers, _unit(batch["plate"]) * light)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        # Muon is for what maps features to features; first and last layers are Adam's.
+        inner = [
+            weight
+            for name, weight in self.drawer.named_parameters()
+            if weight.ndim == 4 and not name.startswith(("person.head", "shade.last"))
+        ]
+        chosen = {id(weight) for weight in inner}
+        others = [weight for weight in self.drawer.parameters() if id(weight) not in chosen]
+        return [
+            Muon(inner, self.config.learning_rate),
+            torch.optim.Adam(others, self.config.learning_rate / 4),
+            torch.optim.Adam(self.judges.parameters(), lr=2e-4, betas=(0.5, 0.999)),
+        ]
 
     def figure(self) -> NDArray[np.uint8]:
-        """Six pictures: real above generated."""
-        batch = {name: value[:6] for name, value in self._examples.items()}
-        real = batch["picture"].permute(0, 2, 3, 1)
-        plate = batch["plate"].permute(0, 2, 3, 1)
-        drawn = Deployed(self.averaged.module)(batch["landmarks"], plate)[..., :3]
-        rows = [torch.cat(list(row), 1).cpu().numpy() for row in (real, drawn)]
+        """Up to eight pictures: real above generated."""
+        columns = []
+        for batch in self._examples:
+            drawn = (self._drawn(batch)[0] * 255 + 0.5).byte()
+            column = torch.cat([batch["picture"][0], drawn], 1).permute(1, 2, 0).cpu().numpy()
+            columns.append(column)
+        height = max(column.shape[0] for column in columns) // 2
+        rows = []
+        for half in (0, 1):
+            row = []
+            for column in columns:
+                part = np.array_split(column, 2)[half]
+                row.append(np.pad(part, ((0, height - len(part)), (0, 0), (0, 0))))
+            rows.append(np.concatenate(row, 1))
         return np.concatenate(rows)
 
-    def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], str]:
-        height, width = self.config.height, self.config.width
+    def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], list[str]]:
         example = {
-            "landmarks": torch.rand(2, N_LANDMARKS, 2) * width,
-            "plate": torch.zeros(2, height, width, 3, dtype=torch.uint8),
+            "landmarks": torch.rand(2, N_LANDMARKS, 2) * 64,
+            "corners": torch.zeros(2, 2),
+            "crop": torch.tensor([64, 96]),
         }
-        return Deployed(self.averaged.module), example, "pictures"
+        return Deployed(self.averaged.module), example, ["layers", "shade"]  # type: ignore[arg-type]
 
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
-        axes = super().dynamic_axes()
-        for name in ("plate", "pictures"):
-            axes[name] |= {1: "height", 2: "width"}
-        return axes
+        return {
+            "landmarks": {0: "batch"},
+            "corners": {0: "batch"},
+            "layers": {0: "batch", 1: "height", 2: "width"},
+            "shade": {0: "batch"},
+        }
+
+    def kept_state(self) -> dict[str, torch.Tensor]:
+        return {
+            **{
+                f"drawer.{name}": value for name, value in self.averaged.module.state_dict().items()
+            },
+            **{f"judges.{name}": value for name, value in self.judges.state_dict().items()},
+        }
+
+    def start_from(self, state: dict[str, torch.Tensor]) -> None:
+        self.load_state_dict(state, strict=False)
+        self.averaged.module.load_state_dict(self.drawer.state_dict())
 
     def card(self) -> dict[str, Any]:
         return {
             "size": self.origin["size"],
-            "crop": [self.config.width, self.config.height],
+            "margin": self.origin["margin"],
             "view": [0.0, 0.0, 1.0, 1.0],
             "placement": self.origin["placement"],
         }
@@ -272,15 +500,8 @@ class Training(TrainingModule):
         return {PLATE: encode_png(self.origin["plate"].numpy())}
 
 
-def _moving_average(
-    averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
-) -> torch.Tensor:
-    """Exponential, over few steps at first so that the first weights are soon forgotten."""
-    return torch.lerp(averaged, current, max(1 - _DECAY, 9 / (10 + int(steps))))
-
-
 def data(
-    config: Config, kept: Sequence[Clip], held_out: Sequence[Clip], cache: Path
+    config: Config, kept: Sequence[Clip], held_out: Sequence[Clip], cache: Path, batch_size: int
 ) -> tuple[Crops, Crops | None, dict[str, Any]]:
     """Training and validation data, and what `Training` needs to know of them."""
     width, height = picture_size([*kept, *held_out])
@@ -289,25 +510,73 @@ def data(
     for clip in (*kept, *held_out):
         if clip.matte is None:
             raise DancingError(f"clip '{clip.name}' has no matte; 'dancing prepare' makes them")
-    crop = (config.width, config.height)
-    _check_crop([*kept, *held_out], (width, height), crop)
-    plate = empty_scene(kept)
-    validation = Crops(held_out, plate, crop, cache) if held_out else None
-    facts = {"size": [width, height], "plate": torch.from_numpy(plate)}
-    return Crops(kept, plate, crop, cache), validation, facts
+    plate, margin = empty_scene(kept), person_margin(kept)
+    facts = {"size": [width, height], "plate": torch.from_numpy(plate), "margin": margin}
+    train = Crops(kept, plate, margin, cache, batch_size=batch_size)
+    if not held_out:
+        return train, None, facts
+    return train, Crops(held_out, plate, margin, cache, batch_size=0), facts
 
 
-def _check_crop(clips: Sequence[Clip], picture: tuple[int, int], crop: tuple[int, int]) -> None:
-    """Refuse a crop that would cut the dancer off, and say which one would do."""
-    points = np.concatenate([clip.landmarks for clip in clips]) * picture
-    extent = np.percentile(points.max(1) - points.min(1), 95, axis=0)
-    if (extent > crop).any():
-        wide, high = (np.ceil(np.maximum(extent * 1.25, crop) / 32) * 32).astype(int)
-        raise DancingError(
-            f"the dancer measures {extent[0]:.0f}x{extent[1]:.0f} pixels, more than the crop of "
-            f"{crop[0]}x{crop[1]}: train with --set width={wide} --set height={high}, "
-            "or prepare the videos with a smaller --size"
-        )
+def _shade_at(shade: torch.Tensor, corners: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The shade (N, 1, h, w) of the whole picture in crops: (N, 1, height, width), bilinear."""
+    width, height = size
+    rows, columns = shade.shape[2:]
+    x = torch.arange(width, device=shade.device) + 0.5 + corners[:, :1]
+    y = torch.arange(height, device=shade.device) + 0.5 + corners[:, 1:]
+    x = x / (SHADE_STRIDE * columns) * 2 - 1
+    y = y / (SHADE_STRIDE * rows) * 2 - 1
+    grid = torch.stack([x[:, None].expand(-1, height, -1), y[..., None].expand(-1, -1, width)], -1)
+    return nn.functional.grid_sample(
+        shade, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+
+
+def _shade_loss(shade: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """L1 outside the matte at an eighth of the size."""
+    small, plate = _unit(batch["small"]), _unit(batch["small_plate"])
+    rows, columns = small.shape[2:]
+    error = plate * (1 - shade[..., :rows, :columns]) - small[:, :3]
+    return ((small[:, 3:] < 0.02) * error.abs()).mean()
+
+
+def _change(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """L1 between the changes from pictures of even index to the next ones."""
+    return (drawn[1::2] - drawn[::2] - (real[1::2] - real[::2])).abs().mean()
+
+
+def _detail(
+    pictures: torch.Tensor,
+    landmarks: torch.Tensor,
+    middle: tuple[int, int],
+    side: float,
+    pixels: int,
+) -> torch.Tensor:
+    """A square around the middle of two landmarks, (N, C, pixels, pixels)."""
+    height, width = pictures.shape[2:]
+    torso = (landmarks[:, [11, 12]].mean(1) - landmarks[:, [23, 24]].mean(1)).norm(dim=-1)
+    # Seen from above a torso is short, but the head is not.
+    half = torso.clamp(min=0.2 * height) * side / 2
+    centre = landmarks[:, list(middle)].mean(1)
+    steps = torch.linspace(-1, 1, pixels, device=pictures.device)
+    x = (centre[:, :1] + half[:, None] * steps) / width * 2 - 1
+    y = (centre[:, 1:] + half[:, None] * steps) / height * 2 - 1
+    grid = torch.stack([x[:, None].expand(-1, pixels, -1), y[..., None].expand(-1, -1, pixels)], -1)
+    return nn.functional.grid_sample(
+        pictures.float(), grid, padding_mode="border", align_corners=False
+    )
+
+
+def _set_rate(optimiser: Any, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def _moving_average(
+    averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
+) -> torch.Tensor:
+    """Exponential, over few steps at first so that the first weights are soon forgotten."""
+    return torch.lerp(averaged, current, max(1 - _DECAY, 9 / (10 + int(steps))))
 
 
 def _unit(pictures: torch.Tensor) -> torch.Tensor:

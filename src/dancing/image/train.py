@@ -7,10 +7,19 @@ from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
+from dancing.bundle import Bundle
 from dancing.dataset import Dataset
 from dancing.errors import DancingError
 from dancing.image import FAMILIES
-from dancing.training import check_run, configured, describe_data, fit, split
+from dancing.training import (
+    TrainingModule,
+    check_run,
+    configured,
+    describe_data,
+    fit,
+    split,
+    start_from,
+)
 
 
 def train(
@@ -21,7 +30,8 @@ def train(
     settings: Sequence[str] = (),
     epochs: int = 30,
     minutes: float | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
+    start: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
     seed: int = 0,
@@ -33,6 +43,8 @@ def train(
         run: the run folder.
         model: the family's name, a key of `dancing.image.FAMILIES`.
         settings: fields of the family's Config, as 'name=value'.
+        batch_size: pictures a step. Default: the family's.
+        start: name or path of a bundle whose image model of this family to start from.
 
     Raises:
         DancingError: when data, settings, device or run folder do not fit.
@@ -41,16 +53,23 @@ def train(
     check_run(run, resume)
     family = import_module(FAMILIES[model])
     config = configured(family.Config, settings)
+    batch_size = batch_size or family.BATCH_SIZE
     with ExitStack() as stack:
         clips = [clip for path in datasets for clip in stack.enter_context(Dataset(path))]
         clips = [clip for clip in clips if clip.n_pictures]
         if not clips:
             raise DancingError("no clip has pictures; training the image model needs them")
         kept, held_out = split(clips)
-        pictures, validation, facts = family.data(config, kept, held_out, run / "cache")
+        cache = run / "cache"
+        pictures, validation, facts = family.data(config, kept, held_out, cache, batch_size)
         origin = {"stage": "image", "model": model, **facts, **describe_data(kept)}
+
+    def build() -> TrainingModule:
+        module = family.Training(config, origin)
+        return module if start is None else start_from(module, Bundle(start))
+
     return fit(
-        lambda: family.Training(config, origin),
+        build,
         pictures,
         validation,
         run,

@@ -140,12 +140,12 @@ class Training(TrainingModule):
         rows = [row for pair in zip(self._examples["poses"], made, strict=False) for row in pair]
         return np.concatenate([draw_poses(row.float().cpu().numpy()) for row in rows])
 
-    def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], str]:
+    def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], list[str]]:
         example = {
             "mfcc": torch.zeros(1, self.config.window, self.config.n_mfcc),
             "noise": torch.zeros(1, self.config.latent_dim),
         }
-        return Deployed(self.network, self.mfcc_mean, self.mfcc_std), example, "poses"
+        return Deployed(self.network, self.mfcc_mean, self.mfcc_std), example, ["poses"]
 
     def card(self) -> dict[str, Any]:
         return {"window": self.config.window, "placement": self.origin["placement"]}
