@@ -54,6 +54,7 @@ _LAYERS = 4
 _DECAY = 0.999
 _WARM_UP = 100
 BATCH_SIZE = 4
+_EXAMPLES = 8
 # Side in torso lengths and in pixels of what the discriminators of details see, and its middles.
 _FACE = (0.55, 64, ((7, 8),))
 _HAND = (0.4, 48, ((15, 19), (16, 20)))
@@ -406,14 +407,15 @@ class Training(TrainingModule):
         self.log("val_person_mse", mse, prog_bar=True, batch_size=len(drawn))
         if index == 0:
             self._examples = []
-        self._example(batch)
+        if index % max(1, int(self.trainer.num_val_batches[0]) // _EXAMPLES) == 0:
+            self._example(batch)
 
     def on_train_batch_start(self, batch: dict[str, torch.Tensor], _: int) -> None:
         if not self.trainer.enable_validation:
             self._example(batch)
 
     def _example(self, batch: dict[str, torch.Tensor]) -> None:
-        if len(self._examples) < 8:
+        if len(self._examples) < _EXAMPLES:
             self._examples.append(
                 {name: value[:1] for name, value in batch.items() if name != "paired"}
             )
