@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dancers import MARGIN, PLATE, RED, SIZE, BoxDancer
 from dancing.background import Background
-from dancing.compositing import crops, darken, lay_over, scaled, within
+from dancing.compositing import crops, darken, lay_over, person_boxes, scaled, within
 from dancing.dancer import Dancer
 from dancing.errors import DancingError
 from dancing.poses import PoseSequence
@@ -29,6 +29,14 @@ def draw(poses, height=None, **options):
 
 
 # ---------------------------------------------------------------------------------------- crops
+
+
+def test_boxes_hold_the_dancer_and_her_margin():
+    points = np.random.default_rng(0).uniform(100, 200, (5, 33, 2))
+    boxes = person_boxes(points, (5, 20, 6, 7))
+    low, high = boxes[:, 0], boxes[:, 1]
+    assert (points.min(1) - low >= (5, 20)).all() and (points.min(1) - low < (6, 21)).all()
+    assert (high - points.max(1) >= (6, 7)).all() and (high - points.max(1) < (7, 8)).all()
 
 
 @settings(max_examples=60, deadline=None)

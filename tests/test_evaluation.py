@@ -386,18 +386,43 @@ def test_exact_pictures_are_no_nan_and_one_does_not_hide_the_rest(tmp_path, film
 
 
 def test_a_bundle_with_a_plate_is_compared_pixel_by_pixel(tmp_path, no_estimator):
-    # The model draws its piece of the plate as it is, with a matte beside the colour.
+    # The model draws nobody: the plate stays as it is.
     folder = a_bundle(tmp_path / "plate")
     noise = np.random.default_rng(0).integers(0, 256, (640, 360, 3), np.uint8)
-    side = ["n", "h", "w", 3]
-    model = _model(
-        [("landmarks", TensorProto.FLOAT, ["n", 33, 2]), ("plate", TensorProto.UINT8, side)],
-        ("pictures", TensorProto.UINT8, side),
-        {},
-        [("Identity", ["plate"], "pictures", {})],
+    graph = helper.make_graph(
+        [
+            helper.make_node("Shape", ["landmarks"], ["count"], start=0, end=1),
+            helper.make_node("Split", ["crop", "halves"], ["width", "height"], axis=0),
+            helper.make_node("Concat", ["count", "height", "width", "four"], ["sides"], axis=0),
+            helper.make_node(
+                "ConstantOfShape",
+                ["sides"],
+                ["layers"],
+                value=helper.make_tensor("nothing", TensorProto.UINT8, [1], [0]),
+            ),
+            helper.make_node("Concat", ["count", "cells"], ["all cells"], axis=0),
+            helper.make_node("ConstantOfShape", ["all cells"], ["shade"]),
+            helper.make_node("Identity", ["corners"], ["unused"]),
+        ],
+        "nobody",
+        [
+            helper.make_tensor_value_info("landmarks", TensorProto.FLOAT, ["n", 33, 2]),
+            helper.make_tensor_value_info("corners", TensorProto.FLOAT, ["n", 2]),
+            helper.make_tensor_value_info("crop", TensorProto.INT64, [2]),
+        ],
+        [
+            helper.make_tensor_value_info("layers", TensorProto.UINT8, ["n", "h", "w", 4]),
+            helper.make_tensor_value_info("shade", TensorProto.FLOAT, ["n", 80, 48]),
+        ],
+        [
+            numpy_helper.from_array(np.array(value), name)
+            for name, value in {"halves": [1, 1], "four": [4], "cells": [80, 48]}.items()
+        ],
     )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = model.SerializeToString()
     card = json.loads((folder / "card.json").read_text())
-    card["image"] |= {"size": [360, 640], "crop": [256, 384]}
+    card["image"] |= {"size": [360, 640], "margin": [9, 9, 9, 9]}
     for name, content in (("image.onnx", model), ("plate.png", encode_png(noise))):
         (folder / name).write_bytes(content)
         card["files"][name] = hashlib.sha256(content).hexdigest()

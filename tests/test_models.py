@@ -7,6 +7,7 @@ from torch import nn
 
 from dancing.image import dcgan, limbs
 from dancing.motion import lstm_vae
+from dancing.muon import Muon
 
 ORIGIN = {
     "stage": "motion",
@@ -131,27 +132,65 @@ def test_limb_maps_lie_on_the_limbs():
     poses[0, 13], poses[0, 15] = torch.tensor([10.0, 20.0]), torch.tensor([50.0, 60.0])
     drawn = maps(poses, 64, 96)
     bones = [capsule[:2] for capsule in limbs._CAPSULES]
-    assert drawn.shape == (1, 2 * len(bones), 24, 16)
-    forearm, place = drawn[0, bones.index((13, 15))], drawn[0, len(bones) + bones.index((13, 15))]
+    assert drawn.shape == (1, 3 * len(bones), 24, 16)
+    forearm, place, side = drawn[0, bones.index((13, 15)) :: len(bones)]
     assert forearm[10, 7] > 0.9, "on the middle of the bone"
     assert forearm[20, 2] < 0.01 and forearm[2, 12] < 0.01, "away from it"
     assert place[14, 11] > 0.8 > 0.2 > place[5, 2], "from the elbow's 0 to the wrist's 1"
+    assert side[9, 8] > 0.1 and side[11, 6] < -0.1, "either side of it"
     assert drawn[0, bones.index((14, 16))].max() < 0.01, "the other arm has its own map"
 
 
-def test_limbs_generator_and_composite():
-    config = limbs.Config(width=64, height=96, channels=10)
-    layers = limbs.Generator(config)(torch.rand(2, 33, 2) * 64)
-    assert layers.shape == (2, 5, 96, 64) and layers.min() >= 0 and layers.max() <= 1
-    plate = torch.full((1, 3, 2, 2), 0.5)
-    layers = torch.zeros(1, 5, 2, 2)
+def test_limbs_networks_and_composite():
+    drawer = limbs.Drawer(limbs.Config(channels=10), (100, 90))
+    layers = drawer.person(torch.rand(2, 33, 2) * 64, (64, 96))
+    assert layers.shape == (2, 4, 96, 64) and layers.min() >= 0 and layers.max() <= 1
+    assert drawer.shade(torch.rand(2, 33, 2) * 90).shape == (2, 1, 12, 16)
+    layers = torch.zeros(1, 4, 2, 2)
     layers[:, :3] = 0.9
-    layers[0, 3, 0, 0], layers[0, 4, 0, 1] = 1.0, 0.4
-    laid = limbs.composite(layers, plate)
+    layers[0, 3, 0, 0] = 1.0
+    laid = limbs.composite(layers, torch.full((1, 3, 2, 2), 0.5))
     torch.testing.assert_close(laid[0, :, 0, 0], torch.full((3,), 0.9))
-    torch.testing.assert_close(laid[0, :, 0, 1], torch.full((3,), 0.3))
     torch.testing.assert_close(laid[0, :, 1, 1], torch.full((3,), 0.5))
-    pictures = limbs.Deployed(limbs.Generator(config))(
-        torch.rand(2, 33, 2) * 64, torch.zeros(2, 96, 64, 3, dtype=torch.uint8)
-    )
-    assert pictures.shape == (2, 96, 64, 4) and pictures.dtype == torch.uint8
+    # Where the crop lies changes nothing but where the person is drawn in it.
+    poses = torch.rand(1, 33, 2) * 64
+    deployed = limbs.Deployed(drawer)
+    here, shade = deployed(poses, torch.zeros(1, 2), torch.tensor([64, 96]))
+    there, moved = deployed(poses + 40, torch.full((1, 2), 40.0), torch.tensor([64, 96]))
+    assert here.shape == (1, 96, 64, 4) and here.dtype == torch.uint8
+    assert (here.int() - there.int()).abs().max() <= 1
+    assert shade.shape == moved.shape == (1, 12, 16)
+
+
+def test_shade_of_the_whole_picture_is_cut_to_the_crop():
+    shade = torch.zeros(1, 1, 4, 8)
+    shade[0, 0, 1, 2] = 1.0  # pixels 16 to 23, 8 to 15
+    at = limbs._shade_at(shade, torch.tensor([[8.0, -8.0]]), (32, 32))[0, 0]
+    row, column = divmod(int(at.argmax()), 32)
+    assert 15 <= row < 24 and 7 <= column < 16, "16 - 8 across, 8 + 8 down"
+    assert at.max() > 0.8 and at[0].max() == 0
+
+
+def test_limbs_judges_see_pairs_and_details():
+    judges = limbs.Judges()
+    points = torch.rand(4, 33, 2) * 60 + 20
+    verdicts = judges(torch.rand(4, 3, 96, 96), points)
+    assert [tuple(verdict.shape) for verdict, _ in verdicts] == [
+        (2, 1, 12, 12), (2, 1, 6, 6), (4, 1, 8, 8), (4, 1, 6, 6), (4, 1, 6, 6),
+    ]  # fmt: skip
+    # A square of 0.4 torsos of 50 pixels around (30, 40), between two landmarks.
+    points[:, [11, 12]], points[:, [23, 24]] = torch.tensor([48.0, 20]), torch.tensor([48.0, 70])
+    points[:, 15], points[:, 19] = torch.tensor([25.0, 40]), torch.tensor([35.0, 40])
+    place = torch.stack(torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="xy"))
+    seen = limbs._detail(place.expand(4, -1, -1, -1) + 0.5, points, (15, 19), 0.4, 21)
+    torch.testing.assert_close(seen[0, :, 10, 10], torch.tensor([30.0, 40.0]))
+    torch.testing.assert_close(seen[0, 0, 0, [0, 20]], torch.tensor([20.0, 40.0]))
+
+
+def test_muon_takes_orthogonal_steps():
+    weight = nn.Parameter(torch.zeros(4, 2, 3, 3))
+    optimiser = Muon([weight], 0.1)
+    (weight * torch.randn(4, 2, 3, 3)).sum().backward()
+    optimiser.step()
+    lengths = torch.linalg.svdvals(weight.detach().flatten(1)) / 0.1
+    assert lengths.min() > 0.5 and lengths.max() < 1.4, "whatever the gradient's were"
