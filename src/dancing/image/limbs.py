@@ -65,8 +65,8 @@ class Config:
     """Dimensions and hyperparameters.
 
     Attributes:
-        channels: of the finest level of the U-Net; the coarser ones have 2, 3 and 4 times as many. Multiples
-            of 16 are drawn fastest by ONNX Runtime.
+        channels: of the finest level of the U-Net; the coarser ones have 2, 3 and 4 times as
+            many. Multiples of 16 are drawn fastest by ONNX Runtime.
         learning_rate: of Muon, at its highest; Adam's for the rest is a quarter.
         matte_weight: factor of the cross-entropy between drawn and true matte.
         edge_weight: factor of the L1 loss between the gradients of the pictures.
