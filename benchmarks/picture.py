@@ -21,7 +21,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import dancing
-from dancing.dancer import Dancer, person_boxes
+from dancing.compositing import crops
+from dancing.dancer import Dancer
 from dancing.pipeline import generate
 from dancing.video import VideoWriter
 
@@ -96,11 +97,10 @@ def profile(dancer: Dancer, landmarks: np.ndarray) -> tuple[float, float]:
         seconds = 0.0
         for start in range(0, len(points), 8):
             batch = points[start : start + 8]
-            boxes = person_boxes(batch, margin)
-            crop = np.ceil((boxes[:, 1] - boxes[:, 0]).max(0) / 32).astype(np.int64) * 32
-            corners = ((boxes.sum(1) - crop) // 2).astype(np.float32)
+            crop, corners = crops(batch, margin, dancer.size)
+            inputs = {"landmarks": batch, "corners": corners.astype(np.float32)}
             begin = time.perf_counter()
-            session.run(None, {"landmarks": batch, "corners": corners, "crop": crop})
+            session.run(None, inputs | {"crop": np.array(crop, np.int64)})
             seconds += time.perf_counter() - begin
         events = json.loads(Path(session.end_profiling()).read_text())
     operations = 0.0

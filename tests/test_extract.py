@@ -216,6 +216,88 @@ def test_native_code_is_quiet(mediapipe, capfd):
     assert captured.out + captured.err == ""
 
 
+# ------------------------------------------------------------------------------------- labels
+
+
+def labelled(folder, frames=40, fps=30, alpha=True, size=(64, 48)):
+    """A video with exact labels: a white square that moves right."""
+    folder.mkdir(exist_ok=True)
+    pictures = plain(40, frames, size)
+    mattes = [np.zeros((size[1], size[0], 3), np.uint8) for _ in range(frames)]
+    for k, matte in enumerate(mattes):
+        matte[10:40, 5 + k // 2 : 25 + k // 2] = 255
+    video = write_video(folder / "a.mp4", pictures, fps=fps, sound=sine(frames / fps))
+    if alpha:
+        write_video(folder / "a_alpha.mp4", mattes, fps=fps)
+    random = np.random.default_rng(0)
+    landmarks = random.random((frames, 33, 2), np.float32)
+    world, visibility = random.random((frames, 33, 3)), random.random((frames, 33))
+    np.savez(folder / "a.npz", landmarks=landmarks, world3d=world, visibility=visibility, fps=fps)
+    return video, landmarks, mattes
+
+
+def test_labels_are_taken_as_they_are(monkeypatch, tmp_path):
+    """Without the estimator, and with labels and videos in one folder."""
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    video, landmarks, mattes = labelled(tmp_path / "in")
+    for given in ([tmp_path / "in"], sorted((tmp_path / "in").iterdir())):
+        report = prepare(given, tmp_path / "data.h5", size=48, labels=tmp_path / "in")
+        assert report.files == [FileReport(video, clips=1, frames=40)]
+    with Dataset(tmp_path / "data.h5") as data:
+        (clip,) = data
+        np.testing.assert_array_equal(clip.landmarks, landmarks)
+        assert clip.world.shape == (40, 33, 3) and clip.visibility.shape == (40, 33)
+        assert clip.aspect == pytest.approx(64 / 48)
+        assert clip.mfcc.shape == (40, 13)
+        for k in (0, 20, 39):
+            assert np.abs(clip.matte[k].astype(int) - mattes[k][..., 0]).mean() < 3
+
+
+def test_labels_of_another_rate_and_length(tmp_path):
+    _, landmarks, _ = labelled(tmp_path / "in", 60, fps=60)
+    np.savez(tmp_path / "in" / "a.npz", landmarks=landmarks[:58], fps=60)  # one frame less at 30
+    prepare([tmp_path / "in"], tmp_path / "data.h5", size=48, labels=tmp_path / "in")
+    with Dataset(tmp_path / "data.h5") as data:
+        (clip,) = data
+        np.testing.assert_allclose(clip.landmarks[:29], landmarks[:58:2], atol=1e-6)
+        assert len(clip) == len(clip.frames) == len(clip.matte) == 30
+
+
+def test_labels_that_do_not_fit_are_refused(tmp_path):
+    video, landmarks, mattes = labelled(tmp_path / "in")
+    output = tmp_path / "data.h5"
+    np.savez(tmp_path / "in" / "a.npz", landmarks=landmarks[:30])
+    with pytest.raises(DancingError, match=r"a\.npz: has 30 frames .* but a\.mp4 has 40"):
+        prepare([video], output, labels=tmp_path / "in")
+    np.savez(tmp_path / "in" / "a.npz", landmarks=landmarks)
+    write_video(tmp_path / "in" / "a_alpha.mp4", mattes[:20])
+    with pytest.raises(DancingError, match=r"a_alpha\.mp4: has 20 frames"):
+        prepare([video], output, labels=tmp_path / "in")
+    with pytest.raises(DancingError, match="no such folder of labels"):
+        prepare([video], output, labels=tmp_path / "none")
+    assert not output.exists()
+
+
+def test_what_the_labels_lack_is_estimated(ava_clip, tmp_path):
+    """Landmarks alone: the estimator's mattes; a matte alone: the estimator's landmarks."""
+    clip, _ = ava_clip
+    shifted = clip.landmarks + np.float32(0.01)
+    (tmp_path / "poses").mkdir()
+    PoseSequence(shifted).save(tmp_path / "poses" / "ava.csv")
+    prepare([AVA], tmp_path / "a.h5", labels=tmp_path / "poses")
+    with Dataset(tmp_path / "a.h5") as data:
+        np.testing.assert_allclose(data.clips[0].landmarks, shifted, atol=1e-6)
+        assert data.clips[0].aspect == clip.aspect
+        np.testing.assert_array_equal(data.clips[0].matte[40], clip.matte[40])
+    (tmp_path / "mattes").mkdir()
+    write_video(tmp_path / "mattes" / "ava_alpha.mp4", plain(200, 90))
+    prepare([AVA], tmp_path / "b.h5", labels=tmp_path / "mattes")
+    with Dataset(tmp_path / "b.h5") as data:
+        np.testing.assert_array_equal(data.clips[0].landmarks, clip.landmarks)
+        assert data.clips[0].matte.shape == clip.matte.shape
+        assert np.abs(data.clips[0].matte[40].astype(int) - 200).max() < 4
+
+
 # --------------------------------------------------------------------------- following people
 
 

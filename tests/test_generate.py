@@ -17,6 +17,7 @@ from dancing.audio import load_audio
 from dancing.bundle import _EMBEDDED, DEFAULT
 from dancing.poses import PoseSequence
 from media import EXAMPLE, clicks, dancing, read_video, write_wav
+from videos import plain, write_video
 
 SHORT = ("--duration", 2)
 
@@ -102,6 +103,22 @@ def test_styles(video, tmp_path):
     # The person stands where the skeleton does: its lines are the brightest of that picture.
     lines = skeleton[30].max(-1) > 120
     assert 0.002 < lines.mean() < 0.2
+
+
+def test_backgrounds_and_sizes(tmp_path):
+    """A transparent dance has a kind of its own; a video is behind at full size."""
+    dancing("generate", EXAMPLE, "--background", "transparent", "--duration", 0.5, cwd=tmp_path)
+    (made,) = tmp_path.iterdir()
+    assert made.name == f"{EXAMPLE.stem}.webm"
+    with av.open(str(made)) as container:
+        assert container.streams.video[0].metadata["ALPHA_MODE"] == "1"
+        assert container.duration / av.time_base == pytest.approx(0.5, abs=1 / 30)
+    scene = write_video(tmp_path / "scene.mp4", plain((200, 40, 120), 5))
+    dancing("generate", EXAMPLE, "-o", tmp_path / "a.mp4", "--background", scene,
+            "--height", 480, "--duration", 0.5)  # fmt: skip
+    frames = read_video(tmp_path / "a.mp4").frames
+    assert frames.shape == (15, 480, 270, 3)
+    assert np.abs(frames[:, 5, 5].astype(int) - (200, 40, 120)).max() < 12
 
 
 def test_start_cuts_sound_and_pictures(tmp_path):
@@ -190,6 +207,16 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
         "none": (["-o", out], "a song is needed"),
         "unwritable": ([song, "-o", song / "out.mp4"], "cannot be written"),
         "kind": ([song, "-o", folder / "out.avi"], "out.avi"),
+        "no alpha": ([song, "-o", out, "--background", "transparent"], "write a .webm"),
+        "colour": ([song, "-o", out, "--background", "#12"], "#rrggbb"),
+        "background": ([song, "-o", out, "--background", "none.jpg"], "no file, no colour"),
+        "no picture": ([song, "-o", out, "--background", folder / "text.mp3"], "not a media"),
+        "lines": ([song, "-o", out, "--style", "skeleton", "--background", "red"], "has none"),
+        "odd height": ([song, "-o", out, "--height", 301], "even number"),
+        "over it": (
+            [song, "-o", folder / "mute.mp4", "--background", folder / "mute.mp4"],
+            "input",
+        ),
         "poses kind": ([song, "-o", out, "--poses", folder / "p.txt"], "p.txt"),
         "start": ([song, "-o", out, "--start", 50], "song.wav"),
         "dancer": ([song, "-o", out, "--dancer", "nobody"], f"known dancers: {DEFAULT}"),
@@ -252,6 +279,7 @@ def test_damaged_bundles_are_refused(tmp_path):
         "size": "ab",
         "view": [0, 0, 0, float("inf")],
         "placement": [1, 2],
+        "margin": [1, 2, 3],
     }
     for key, value in wrong.items():
         card = json.loads(json.dumps(good))

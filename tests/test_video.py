@@ -222,6 +222,55 @@ def test_sound_begins_at_start(tmp_path):
     assert heard[0] / 44100 == pytest.approx(0.5, abs=0.01)
 
 
+def fading(count):
+    """Pictures of two colours whose transparency rises from left to right, and with time."""
+    for k in range(count):
+        alpha = np.broadcast_to(np.linspace(0, 155, 64) + 100 * k / count, (48, 64))
+        yield np.dstack([corners(), alpha.astype(np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "sound", "tolerance"),
+    [(".mov", "prores", "aac", 1), (".webm", "libvpx-vp9", "opus", 3)],
+)
+def test_transparency_is_written(tmp_path, suffix, codec, sound, tolerance):
+    song = write_video(tmp_path / "song.mp4", plain(0), sound=sine(1))
+    path = tmp_path / f"out{suffix}"
+    with VideoWriter(path, 64, 48, sound=song, transparent=True) as writer:
+        for picture in fading(45):
+            writer.write(picture)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        # FFmpeg's own VP9 decoder leaves the transparency out.
+        decoder = av.CodecContext.create(codec, "r")
+        decoder.extradata = stream.codec_context.extradata
+        decoder.width, decoder.height = 64, 48
+        packets = list(container.demux(stream))
+        decoder.codec_tag = stream.codec_context.codec_tag
+        frames = [frame for packet in packets for frame in decoder.decode(packet)]
+        assert container.streams.audio[0].codec_context.name == sound
+        assert container.duration / av.time_base == pytest.approx(1.5, abs=1 / 30)
+        assert suffix == ".mov" or stream.metadata["ALPHA_MODE"] == "1"
+    found = np.stack([frame.to_ndarray(format="rgba") for frame in frames]).astype(int)
+    expected = np.stack(list(fading(45))).astype(int)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected)[..., 3].mean() < tolerance
+    # Straight: the colour is there in full, however transparent.
+    assert np.abs(found - expected)[:, :, :28, :3].mean() < 6
+    heard = np.flatnonzero(np.abs(sound_of(path)) > 0.1)
+    assert heard[[0, -1]] / 44100 == pytest.approx([0, 1], abs=0.03)
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".webm"])
+def test_opaque_videos_of_other_kinds(tmp_path, suffix):
+    with VideoWriter(tmp_path / f"out{suffix}", 64, 48) as writer:
+        for _ in range(30):
+            writer.write(corners())
+    frames = list(read_frames(tmp_path / f"out{suffix}"))
+    assert len(frames) == 30
+    assert np.abs(frames[20].astype(int) - corners()).mean() < 6
+
+
 def test_failure_leaves_nothing_behind(tmp_path):
     with pytest.raises(RuntimeError), VideoWriter(tmp_path / "out.mp4", 64, 48) as writer:
         writer.write(corners())
@@ -235,8 +284,14 @@ def test_failure_leaves_nothing_behind(tmp_path):
 def test_unusable_outputs(tmp_path):
     with pytest.raises(ValueError, match="even"):
         VideoWriter(tmp_path / "out.mp4", 63, 48)
+    with pytest.raises(DancingError, match=r"out\.avi: .* \.mp4, \.mov, \.webm"):
+        VideoWriter(tmp_path / "out.avi", 64, 48)
+    with pytest.raises(DancingError, match=r"\.mp4 cannot be transparent"):
+        VideoWriter(tmp_path / "out.mp4", 64, 48, transparent=True)
+    folder = tmp_path / "folder.mp4"
+    folder.mkdir()
     with pytest.raises(DancingError, match="is a folder"):
-        VideoWriter(tmp_path, 64, 48).__enter__()
+        VideoWriter(folder, 64, 48).__enter__()
     (tmp_path / "file").write_text("")
     with pytest.raises(DancingError, match="cannot be written"):
         VideoWriter(tmp_path / "file" / "out.mp4", 64, 48).__enter__()

@@ -189,20 +189,22 @@ def _check_image(settings: dict[str, Any]) -> None:
     left, top, right, bottom = _numbers(settings["view"], 4)
     if not (left < right and top < bottom):
         raise ValueError("view")
-    sides = settings["size"]
-    if len(sides) != 2 or any(type(n) is not int or n % 2 for n in sides):
+    _check_integers("size", settings["size"], 2, 16)
+    if any(side % 2 for side in settings["size"]):
         raise ValueError("size")
-    if not all(16 <= n <= 4096 for n in sides):
-        raise ValueError("size")
-    margin = settings.get("margin", [0, 0, 0, 0])
-    if len(margin) != 4 or any(type(n) is not int or not 0 <= n <= 4096 for n in margin):
-        raise ValueError("margin")
+    if "margin" in settings:
+        _check_integers("margin", settings["margin"], 4, 0)
 
 
 def _check_placement(placement: dict[str, Any]) -> None:
     _, _, torso, aspect = _numbers([placement[key] for key in ("x", "y", "torso", "aspect")], 4)
     if not (torso > 0 and 0.05 <= aspect <= 20):
         raise ValueError("placement")
+
+
+def _check_integers(name: str, values: Any, count: int, least: int) -> None:
+    if len(values) != count or not all(type(n) is int and least <= n <= 4096 for n in values):
+        raise ValueError(name)
 
 
 def _numbers(values: Any, count: int) -> list[float]:

@@ -79,7 +79,9 @@ def generate(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="OUT.mp4, a folder, or OUT.npz|.json|.csv for poses only."
+            "-o",
+            "--output",
+            help="OUT.mp4|.mov|.webm, a folder, or OUT.npz|.json|.csv for poses only.",
         ),
     ] = None,
     dancer: Annotated[
@@ -96,6 +98,13 @@ def generate(
         Path | None, typer.Option(help="Draw the poses of this file; a song only gives the sound.")
     ] = None,
     style: Annotated[Style, typer.Option(help="What to draw.")] = Style.PERSON,
+    background: Annotated[
+        str | None,
+        typer.Option(help="Behind the person: a colour, a picture, a video, or 'transparent'."),
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Height of the video, in pixels; default: the dancer's.")
+    ] = None,
     start: Annotated[float, typer.Option(min=0, help="Begin here, in seconds.")] = 0.0,
     duration: Annotated[
         float | None, typer.Option(min=0.05, help="So many seconds; default: to the end.")
@@ -107,7 +116,7 @@ def generate(
     """Make a dance video with sound from each song."""
     from dancing import pipeline
 
-    jobs = pipeline.plan(songs or [], output, poses_from)
+    jobs = pipeline.plan(songs or [], output, poses_from, background)
     if poses is not None and len(jobs) > 1:
         raise DancingError("--poses names one file, but there are several songs")
     failures = []
@@ -126,6 +135,8 @@ def generate(
                     poses=poses,
                     poses_from=poses_from,
                     style=style.value,
+                    background=background,
+                    height=height,
                     start=start,
                     duration=duration,
                     progress=progress,
@@ -150,13 +161,19 @@ def prepare(
     songs: Annotated[
         Path | None, typer.Option(help="Folder of the songs that pose files were danced to.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Folder of known landmarks, NAME.npz, and mattes, NAME_alpha.mp4."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Videos at a time, one process each.")] = 1,
 ) -> None:
     """Turn videos of one person dancing into a dataset: poses, pictures, music features."""
     from dancing.extract import prepare as run
 
     with _progress("prepare") as progress:
-        report = run(inputs, output, size=size, jobs=jobs, songs=songs, progress=progress)
+        report = run(
+            inputs, output, size=size, jobs=jobs, songs=songs, labels=labels, progress=progress
+        )
     for line in report.lines():
         typer.echo(line)
     if report.failed:

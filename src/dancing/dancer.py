@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dancing.background import Background
 from dancing.bundle import Bundle
+from dancing.compositing import crops, darken, lay_over, scaled, within
 from dancing.errors import DancingError
 from dancing.poses import PoseSequence, draw_skeleton
-from dancing.video import decode_picture, resize
+from dancing.video import decode_picture, fitting_width, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STYLES = ("person", "skeleton", "side-by-side")
 PLATE = "plate.png"
-SHADE_STRIDE = 8
-"""Pixels of the picture a side of a cell of the shade."""
 _BATCH = 8
+_HEIGHTS = (16, 4320)
 _DARK = np.array([24, 26, 32], np.uint8)
 
 
@@ -29,6 +30,7 @@ class Dancer:
 
     Args:
         bundle: name of an embedded dancer, path of a bundle, or an open `Bundle`.
+        height: of the pictures in pixels, even; the width keeps the aspect. Default: the model's.
 
     Attributes:
         size: (width, height) of a drawn picture in pixels.
@@ -37,42 +39,81 @@ class Dancer:
         placement: where this person stands in the pose picture; see `Choreographer`.
 
     Raises:
-        DancingError: when the bundle cannot be used or holds no image model.
+        DancingError: when the bundle cannot be used or holds no image model, or the height is odd
+            or absurd.
     """
 
-    def __init__(self, bundle: str | Path | Bundle = "default") -> None:
+    def __init__(self, bundle: str | Path | Bundle = "default", height: int | None = None) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
-        settings = self.bundle.settings("image")
-        width, height = settings["size"]
-        self.size = (int(width), int(height))
+        self._settings = settings = self.bundle.settings("image")
+        self._drawn = (int(settings["size"][0]), int(settings["size"][1]))
+        self.size = self._drawn
+        if height is not None:
+            if height % 2 or not _HEIGHTS[0] <= height <= _HEIGHTS[1]:
+                raise DancingError(
+                    f"the height is {height}, but an even number from {_HEIGHTS[0]} to "
+                    f"{_HEIGHTS[1]} is needed"
+                )
+            self.size = (fitting_width(*self._drawn, height), height)
         self.view = tuple(float(value) for value in settings["view"])
         self.placement: dict[str, float] = settings["placement"]
-        self._plate: NDArray[np.uint8] | None = None
+        self._scene: Background | None = None
         if "margin" in settings:
-            self._margin = [int(side) for side in settings["margin"]]
             try:
-                self._plate = resize(decode_picture(self.bundle.file(PLATE)), *self.size)
+                self._scene = Background(decode_picture(self.bundle.file(PLATE)))
             except ValueError as error:
                 raise DancingError(f"{self.bundle.path}: {PLATE} is not a picture") from error
 
-    def __call__(self, poses: PoseSequence, style: str = "person") -> Iterator[NDArray[np.uint8]]:
+    def __call__(
+        self,
+        poses: PoseSequence,
+        style: str = "person",
+        background: Background | str | Path | None = None,
+    ) -> Iterator[NDArray[np.uint8]]:
         """Draw every pose, streamed.
 
         Args:
             poses: any length; drawn frame by frame at the poses' own rate.
             style: 'person', 'skeleton' (lines instead of the person) or 'side-by-side'.
+            background: what is behind the person; see `Background`. Default: the scene that the
+                dancer was filmed in.
 
         Yields:
-            (H, W, 3) uint8 RGB; side-by-side is twice as wide.
+            (H, W, 3) uint8 RGB; side-by-side is twice as wide. With a transparent background
+            (H, W, 4), straight alpha.
+
+        Raises:
+            DancingError: when style or background cannot be had.
         """
-        if style not in STYLES:
-            raise DancingError(f"no style '{style}'; there are {', '.join(STYLES)}")
+        if background is not None and not isinstance(background, Background):
+            background = Background(background)
+        self.check(style, background)
         if style == "skeleton":
             return self._skeletons(poses)
         if style == "person":
-            return self._people(poses)
-        pairs = zip(self._skeletons(poses), self._people(poses), strict=True)
+            return self._people(poses, background)
+        pairs = zip(self._skeletons(poses), self._people(poses, background), strict=True)
         return (np.concatenate(pair, axis=1) for pair in pairs)
+
+    def check(self, style: str, background: Background | None) -> None:
+        """Refuse a style, or a background, that this dancer cannot be drawn with.
+
+        Raises:
+            DancingError: with the reason.
+        """
+        if style not in STYLES:
+            raise DancingError(f"no style '{style}'; there are {', '.join(STYLES)}")
+        if background is None:
+            return
+        if self._scene is None:
+            raise DancingError(
+                f"{self.bundle.name} is drawn together with the scene, so there can be no other "
+                "background"
+            )
+        if style == "skeleton":
+            raise DancingError("a background goes behind the person; the style skeleton has none")
+        if background.transparent and style != "person":
+            raise DancingError(f"the style {style} has no transparent background")
 
     def in_view(self, landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Landmarks (..., 2) of the pose picture as fractions of the drawn one."""
@@ -91,65 +132,52 @@ class Dancer:
             draw_skeleton(canvas, self.in_view(landmarks), visibility)
             yield canvas
 
-    def _people(self, poses: PoseSequence) -> Iterator[NDArray[np.uint8]]:
+    def _people(
+        self, poses: PoseSequence, background: Background | None
+    ) -> Iterator[NDArray[np.uint8]]:
         batches = (
             poses.landmarks[start : start + _BATCH] for start in range(0, len(poses), _BATCH)
         )
-        if self._plate is None:
+        scene = background or self._scene
+        if scene is None:
             for batch in batches:
-                for picture in self._run(landmarks=batch)[0]:
+                for picture in self._run(["pictures"], landmarks=batch)[0]:
                     yield resize(picture, *self.size)
             return
+        frames = scene.frames(*self.size)
         for batch in batches:
-            yield from self._on_plate(batch, self._plate)
+            yield from self._over(batch, scene.shaded, frames)
 
-    def _on_plate(
-        self, landmarks: NDArray[np.float32], plate: NDArray[np.uint8]
+    def _over(
+        self,
+        landmarks: NDArray[np.float32],
+        shaded: bool,
+        scene: Iterator[NDArray[np.uint8]],
     ) -> Iterator[NDArray[np.uint8]]:
-        """Draw the person and her shadow, and lay them over the empty scene."""
-        points = landmarks * np.array(self.size, np.float32)
-        boxes = person_boxes(points, self._margin)
-        crop = np.ceil((boxes[:, 1] - boxes[:, 0]).max(0) / 32).astype(np.int64) * 32
-        corners = (boxes.sum(1) - crop) // 2
-        layers, shades = self._run(landmarks=points, corners=corners.astype(np.float32), crop=crop)
-        for drawn, shade, corner in zip(layers, shades, corners, strict=True):
-            frame = _shaded(plate, shade)
-            low, high = np.maximum(corner, 0), np.minimum(corner + crop, self.size)
-            if (low < high).all():
-                inner = drawn[low[1] - corner[1] : high[1] - corner[1]]
-                inner = inner[:, low[0] - corner[0] : high[0] - corner[0]].astype(np.int32)
-                there = frame[low[1] : high[1], low[0] : high[0]]
-                matte = inner[..., 3:]
-                there[:] = (inner[..., :3] * matte + there * (255 - matte) + 127) // 255
+        """Draw the person in a crop that moves along, and lay it over the scene."""
+        points = landmarks * np.array(self._drawn, np.float32)
+        crop, corners = crops(points, self._settings["margin"], self._drawn)
+        drawn, shades = self._run(
+            ["layers", "shade"],
+            landmarks=points,
+            corners=corners.astype(np.float32),
+            crop=np.array(crop, np.int64),
+        )
+        for person, shade, corner in zip(drawn, shades, corners, strict=True):
+            frame = next(scene).copy()
+            if shaded:
+                darken(frame, shade, self._drawn)
+            layers, place = within(person, corner, self._drawn)
+            if self.size != self._drawn:
+                layers, place = scaled(layers, place, self._drawn, self.size)
+            lay_over(frame, layers, place)
             yield frame
 
-    def _run(self, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
+    def _run(self, outputs: list[str], **inputs: NDArray[Any]) -> list[NDArray[Any]]:
         try:
-            return self.bundle.image.run(None, inputs)
+            found: list[NDArray[Any]] = self.bundle.image.run(outputs, inputs)
         except DancingError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class.
             raise DancingError(f"{self.bundle.path}: the image model failed ({error})") from error
-
-
-def _shaded(scene: NDArray[np.uint8], shade: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A copy of a scene (H, W, 3), darkened by a shade (h, w) of a cell for every 8x8 pixels."""
-    rows, columns = (side * SHADE_STRIDE for side in shade.shape)
-    light = resize((255 - shade * 255 + 0.5).astype(np.uint8), columns, rows)
-    light = light[: scene.shape[0], : scene.shape[1], None].astype(np.uint16)
-    return ((scene * light + 127) // 255).astype(np.uint8)
-
-
-def person_boxes(points: NDArray[np.floating[Any]], margin: Sequence[int]) -> NDArray[np.int64]:
-    """Boxes around dancers.
-
-    Args:
-        points: (T, 33, 2) landmarks in pixels of the picture.
-        margin: (left, top, right, bottom), how far the person reaches beyond the landmarks.
-
-    Returns:
-        (T, 2, 2): left and top, right and bottom; they may reach outside the picture.
-    """
-    low = np.floor(points.min(1)) - margin[:2]
-    high = np.ceil(points.max(1)) + margin[2:]
-    return np.stack([low, high], 1).astype(np.int64)
+        return found

@@ -120,6 +120,7 @@ def prepare(
     size: int = SIZE,
     jobs: int = 1,
     songs: str | Path | None = None,
+    labels: str | Path | None = None,
     progress: Progress | None = None,
 ) -> PrepareReport:
     """Make a dataset file of videos, and of pose files for motion only.
@@ -136,6 +137,10 @@ def prepare(
         jobs: how many videos to work on at once, each in a process of its own.
         songs: a folder with the songs that pose files were danced to. A pose file's song is the
             one named in its `song` (.npz), else the longest name found in the file's name.
+        labels: a folder with landmarks and mattes made by other means. For a video NAME.mp4, the
+            pose file NAME.npz (.json, .csv) there gives the landmarks, taken as they are, and the
+            grey of NAME_alpha.mp4 gives the matte; what is missing there is estimated. None of
+            these files is taken for an input, where the folder is one.
         progress: called as (what, done, total or None): frames of a video, or files.
 
     Returns:
@@ -146,13 +151,19 @@ def prepare(
     """
     if size < 16 or size % 2:
         raise DancingError(f"the size is {size}, but an even number of 16 or more is needed")
+    label_folder = None if labels is None else Path(labels)
+    if label_folder is not None and not label_folder.is_dir():
+        raise DancingError(f"{labels}: no such folder of labels")
     files = [file for item in inputs for file in _expand(Path(item))]
+    if label_folder is not None:
+        files = [file for file in files if not _is_label(file, label_folder)]
     if not files:
         raise DancingError("no videos or pose files were given")
     song_book = _SongBook(Path(songs)) if songs is not None else None
     is_pose = [file.suffix.lower() in pose_files.SUFFIXES for file in files]
     videos = [file for file, pose in zip(files, is_pose, strict=True) if not pose]
-    if videos:
+    wanted = [_Labels.of(video, label_folder) for video in videos]
+    if any(label.poses is None or label.matte is None for label in wanted):
         model_path()  # first of all: a missing model must not cost time, nor be fetched twice
     progress = progress or _no_progress
     reports = []
@@ -165,7 +176,7 @@ def prepare(
             )
         )
         watched = stack.enter_context(
-            closing(_watch_all(videos, folder, size, min(jobs, len(videos)), progress))
+            closing(_watch_all(videos, wanted, folder, size, min(jobs, len(videos)), progress))
         )
         for done, (file, pose) in enumerate(zip(files, is_pose, strict=True)):
             if pose:
@@ -192,6 +203,53 @@ def _expand(item: Path) -> list[Path]:
     if item.is_dir() and not any(file.suffix.lower() in VIDEO_SUFFIXES for file in item.iterdir()):
         return expand([item], pose_files.SUFFIXES, "videos or pose files")
     return expand([item], VIDEO_SUFFIXES, "videos or pose files")
+
+
+# -------------------------------------------------------------------------------------- labels
+
+_MATTE_NAME = "_alpha"
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """The files that say what is in a video, so that it need not be estimated.
+
+    Attributes:
+        poses: a pose file, or None.
+        matte: a video whose grey is the matte, or None.
+    """
+
+    poses: Path | None = None
+    matte: Path | None = None
+
+    @classmethod
+    def of(cls, video: Path, folder: Path | None) -> _Labels:
+        """The files in a folder that are named like the video."""
+        if folder is None:
+            return cls()
+
+        def first(stem: str, suffixes: Iterable[str]) -> Path | None:
+            files = (folder / f"{stem}{suffix}" for suffix in sorted(suffixes))
+            return next((file for file in files if file.is_file()), None)
+
+        return cls(
+            first(video.stem, pose_files.SUFFIXES),
+            first(video.stem + _MATTE_NAME, VIDEO_SUFFIXES),
+        )
+
+
+def _is_label(file: Path, folder: Path) -> bool:
+    """Whether a file lies in the folder of labels and is named as one."""
+    named = file.suffix.lower() in pose_files.SUFFIXES or file.stem.endswith(_MATTE_NAME)
+    return named and file.parent.resolve() == folder.resolve()
+
+
+def _check_length(labels: Path, found: int, video: Path, frames: int) -> None:
+    """Labels of another cut of the video would be wrong throughout, if only by some frames."""
+    if abs(found - frames) > 1:
+        raise DancingError(
+            f"{labels}: has {found} frames at {FPS} a second, but {video.name} has {frames}"
+        )
 
 
 # ------------------------------------------------------------------------------------ pictures
@@ -428,18 +486,23 @@ _Result = tuple[FileReport, list[_Clip]]
 
 
 def _watch_all(
-    videos: Sequence[Path], folder: Path, size: int, jobs: int, progress: Progress
+    videos: Sequence[Path],
+    labels: Sequence[_Labels],
+    folder: Path,
+    size: int,
+    jobs: int,
+    progress: Progress,
 ) -> Generator[_Result, None, None]:
     """The clips of each video in turn; their pictures lie in `folder` until the next is asked."""
     places = [folder / str(number) for number in range(len(videos))]
     if jobs <= 1:
-        for video, place in zip(videos, places, strict=True):
-            yield _watch(video, place, size, progress)
+        for video, label, place in zip(videos, labels, places, strict=True):
+            yield _watch(video, label, place, size, progress)
             shutil.rmtree(place)
         return
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     try:
-        results = pool.map(_watch, videos, places, repeat(size))
+        results = pool.map(_watch, videos, labels, places, repeat(size))
         for done, (place, result) in enumerate(zip(places, results, strict=True)):
             progress("videos", done + 1, len(videos))
             yield result
@@ -452,22 +515,46 @@ def _watch_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _watch(path: Path, folder: Path, size: int, progress: Progress = _no_progress) -> _Result:
+def _watch(
+    path: Path, labels: _Labels, folder: Path, size: int, progress: Progress = _no_progress
+) -> _Result:
     report = FileReport(path)
     folder.mkdir()
     clips: list[_Clip] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DancingWarning)
         try:
-            clips = _clips_of_video(path, folder, size, progress, report)
+            clips = _clips_of_video(path, labels, folder, size, progress, report)
         except DancingError as error:
             report.error = str(error)
     report.warnings += [str(w.message) for w in caught if issubclass(w.category, DancingWarning)]
     return report, clips
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A stretch of a video in which the dancer is known.
+
+    Attributes:
+        start: number of its first frame in the video.
+        poses: where the dancer is; no beats yet, unless the labels have them.
+        mattes: for each frame, the matte's number in the spool.
+        interpolated: frames in which the dancer was not seen.
+    """
+
+    start: int
+    poses: PoseSequence
+    mattes: Sequence[int]
+    interpolated: int = 0
+
+
 def _clips_of_video(
-    path: Path, folder: Path, size: int, progress: Progress, report: FileReport
+    path: Path,
+    labels: _Labels,
+    folder: Path,
+    size: int,
+    progress: Progress,
+    report: FileReport,
 ) -> list[_Clip]:
     info = probe(path)
     total = round(info.duration * FPS) or None
@@ -476,7 +563,8 @@ def _clips_of_video(
     with ExitStack() as stack:
         pictures = stack.enter_context(_Spool(folder / "frames"))
         mattes = stack.enter_context(_Spool(folder / "mattes"))
-        watcher = _Watcher(stack)
+        known = labels.poses is not None and labels.matte is not None
+        watcher = None if known else _Watcher(stack)
 
         def decoded() -> Iterator[NDArray[np.uint8]]:
             for picture in read_frames(path, FPS, max(size, SIZE)):
@@ -484,41 +572,39 @@ def _clips_of_video(
                 yield picture
 
         for picture in stack.enter_context(closing(_ahead(decoded()))):
-            people = [
-                (person, mattes.add(_scaled(person.matte, size)))
-                for person in watcher(count, picture)
-            ]
-            tracks.add(count, people, picture.shape[1] / picture.shape[0])
+            if watcher is not None:
+                seen = watcher(count, picture)
+                people = [
+                    (person, 0 if labels.matte else mattes.add(_scaled(person.matte, size)))
+                    for person in seen
+                ]
+                tracks.add(count, people, picture.shape[1] / picture.shape[0])
             count += 1
             progress(path.name, count, total and max(total, count))
+        aspect = pictures.shape[1] / pictures.shape[0]
+        exact_mattes = None
+        if labels.matte is not None:
+            exact_mattes = _labelled_mattes(labels.matte, path, count, pictures.shape, mattes)
     if total and count < total - FPS // 2:
         report.warnings.append(
             f"{path}: only {count / FPS:.1f} s of its {info.duration:.1f} s can be read"
         )
-    pieces = [track for track in tracks.dancer() if len(track) >= SHORTEST_CLIP]
-    if not pieces:
-        enough = " for a second on end" if tracks.tracks else ""
-        raise DancingError(f"{path}: nobody can be seen{enough}")
-    if watcher.crowded:
-        report.warnings.append(f"{path}: several people, the largest was followed")
+    if labels.poses is None:
+        pieces = _seen_pieces(tracks, aspect, path)
+        if watcher is not None and watcher.crowded:
+            report.warnings.append(f"{path}: several people, the largest was followed")
+    else:
+        pieces = [_labelled_piece(labels.poses, path, count, aspect, tracks, exact_mattes)]
     mfcc, beats = _music_of_video(path, info.has_sound, report)
 
     clips: list[_Clip] = []
-    for track in pieces:
-        start, length = track.frames[0], len(track)
-        # Positions among the frames in which the person was seen.
-        at = np.interp(np.arange(length), np.array(track.frames) - start, range(len(track.frames)))
-        points = interpolate(np.stack(track.points), at)
-        points[..., _POSITIONS] = savgol_filter(points[..., _POSITIONS], *_SMOOTHING, axis=0)
-        poses = PoseSequence(
-            points[..., :2],
-            FPS,
-            visibility=points[..., 2],
-            world=points[..., 3:],
-            beats=None if beats is None else _within(beats - start / FPS, length / FPS),
-            aspect=pictures.shape[1] / pictures.shape[0],
-        )
-        music = None if mfcc is None or start >= len(mfcc) else mfcc[start : start + length]
+    for piece in pieces:
+        start, poses = piece.start, piece.poses
+        if poses.beats is None and beats is not None:
+            poses = replace(poses, beats=_within(beats - start / FPS, poses.duration))
+        music = None if mfcc is None or start >= len(mfcc) else mfcc[start : start + len(poses)]
+        frames = range(start, start + len(poses))
+        shown = piece.mattes if exact_mattes is None else exact_mattes[start : start + len(poses)]
         clips.append(
             _Clip(
                 path.stem if not clips else f"{path.stem}_{len(clips) + 1}",
@@ -526,16 +612,84 @@ def _clips_of_video(
                 music,
                 {"source": path.name, "start": start / FPS}
                 | ({} if music is None else _feature_constants()),
-                (pictures, range(start, start + length)),
-                (mattes, [track.mattes[i] for i in np.rint(at).astype(int)]),
+                (pictures, frames),
+                (mattes, shown),
             )
         )
     report.clips = len(clips)
-    report.frames = sum(map(len, pieces))
-    report.interpolated = report.frames - sum(len(track.frames) for track in pieces)
+    report.frames = sum(len(piece.poses) for piece in pieces)
+    report.interpolated = sum(piece.interpolated for piece in pieces)
     report.seconds_cut = (count - report.frames) / FPS
     report.silent = all(clip.mfcc is None for clip in clips)
     return clips
+
+
+def _seen_pieces(tracks: _Tracks, aspect: float, path: Path) -> list[_Piece]:
+    """The dancer as the estimator saw them, with short gaps closed."""
+    chosen = [track for track in tracks.dancer() if len(track) >= SHORTEST_CLIP]
+    if not chosen:
+        enough = " for a second on end" if tracks.tracks else ""
+        raise DancingError(f"{path}: nobody can be seen{enough}")
+    pieces = []
+    for track in chosen:
+        start, length = track.frames[0], len(track)
+        # Positions among the frames in which the person was seen.
+        at = np.interp(np.arange(length), np.array(track.frames) - start, range(len(track.frames)))
+        points = interpolate(np.stack(track.points), at)
+        points[..., _POSITIONS] = savgol_filter(points[..., _POSITIONS], *_SMOOTHING, axis=0)
+        poses = PoseSequence(
+            points[..., :2], FPS, points[..., 2], world=points[..., 3:], aspect=aspect
+        )
+        shown = [track.mattes[i] for i in np.rint(at).astype(int)]
+        pieces.append(_Piece(start, poses, shown, length - len(track.frames)))
+    return pieces
+
+
+def _labelled_piece(
+    labels: Path,
+    path: Path,
+    count: int,
+    aspect: float,
+    tracks: _Tracks,
+    mattes: Sequence[int] | None,
+) -> _Piece:
+    """The dancer as the pose file says, neither cut nor smoothed."""
+    poses = PoseSequence.load(labels)
+    _check_length(labels, len(poses.resampled(FPS)), path, count)
+    poses = replace(poses.resampled(FPS, count), aspect=aspect)
+    if mattes is None:
+        mattes = _mattes_at(poses, tracks, path)
+    return _Piece(0, poses, mattes)
+
+
+def _mattes_at(poses: PoseSequence, tracks: _Tracks, path: Path) -> list[int]:
+    """For each frame the estimator's matte of whoever stands where the labels say."""
+    centres = (poses.landmarks[:, [11, 12, 23, 24]] * [poses.aspect, 1.0]).mean(1)
+    nearest: dict[int, tuple[float, int]] = {}
+    for track in tracks.tracks:
+        for frame, centre, size, matte in zip(
+            track.frames, track.centres, track.sizes, track.mattes, strict=True
+        ):
+            away = float(np.hypot(*(centre - centres[frame])))
+            if away < 0.5 * size:
+                nearest[frame] = min(nearest.get(frame, (away, matte)), (away, matte))
+    if not nearest:
+        raise DancingError(f"{path}: nobody can be seen where its labels say")
+    frames = sorted(nearest)
+    at = np.rint(np.interp(np.arange(len(poses)), frames, range(len(frames)))).astype(int)
+    return [nearest[frames[i]][1] for i in at]
+
+
+def _labelled_mattes(
+    labels: Path, path: Path, count: int, shape: tuple[int, ...], spool: _Spool
+) -> list[int]:
+    """The numbers in the spool of a matte video's frames, one for each of the video's."""
+    numbers = [
+        spool.add(resize(np.ascontiguousarray(grey[..., 1]), shape[1], shape[0]))
+        for grey in read_frames(labels)
+    ]
+    _check_length(labels, len(numbers), path, count)
+    return [*numbers, *numbers[-1:]][:count]
 
 
 def _music_of_video(

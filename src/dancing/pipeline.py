@@ -11,20 +11,24 @@ import numpy as np
 
 from dancing import poses as pose_files
 from dancing.audio import Song, load_song
+from dancing.background import TRANSPARENT, Background
 from dancing.bundle import Bundle
 from dancing.choreographer import Choreographer
 from dancing.dancer import Dancer
 from dancing.errors import DancingError, DancingWarning
 from dancing.files import MEDIA_SUFFIXES, expand
 from dancing.poses import PoseSequence
-from dancing.video import FPS, VideoWriter
+from dancing.video import FPS, VideoWriter, check_output
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the stage's name, steps done, and steps in all (None if not known)."""
 
 
 def plan(
-    songs: Sequence[str | Path], output: str | Path | None, poses_from: str | Path | None = None
+    songs: Sequence[str | Path],
+    output: str | Path | None,
+    poses_from: str | Path | None = None,
+    background: str | Path | None = None,
 ) -> list[tuple[Path | None, Path]]:
     """Which song becomes which file.
 
@@ -33,6 +37,7 @@ def plan(
         output: a file for one song, a folder for one or more. Default: the working folder, each
             video named like its song.
         poses_from: a pose file; then there may be no song.
+        background: as for `generate`; a transparent one makes .webm of what is named here.
 
     Returns:
         Pairs of a song (None if there is only a pose file) and its output.
@@ -55,16 +60,17 @@ def plan(
         raise DancingError(
             f"{output}: is one file, but there are {len(found)} songs; give a folder"
         )
-    plain = [Path(song or poses_from or "").with_suffix(".mp4").name for song in found]
+    suffix = ".webm" if background == TRANSPARENT else ".mp4"
+    plain = [Path(song or poses_from or "").with_suffix(suffix).name for song in found]
     taken: set[str] = set()
     jobs = []
     for song, name in zip(found, plain, strict=True):
         # Songs whose names differ in the suffix only keep it; equal names are numbered.
-        unique = name if plain.count(name) == 1 or song is None else f"{song.name}.mp4"
-        stem, number = unique.removesuffix(".mp4"), 1
+        unique = name if plain.count(name) == 1 or song is None else f"{song.name}{suffix}"
+        stem, number = unique.removesuffix(suffix), 1
         while unique in taken:
             number += 1
-            unique = f"{stem}_{number}.mp4"
+            unique = f"{stem}_{number}{suffix}"
         taken.add(unique)
         jobs.append((song, folder / unique))
     return jobs
@@ -80,6 +86,8 @@ def generate(
     poses: str | Path | None = None,
     poses_from: str | Path | None = None,
     style: str = "person",
+    background: str | Path | None = None,
+    height: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
     progress: Progress | None = None,
@@ -88,7 +96,7 @@ def generate(
 
     Args:
         song: any audio or video file; with `poses_from` it only gives the sound, and may be None.
-        output: an .mp4; with the suffix .npz, .json or .csv the poses alone are written.
+        output: an .mp4, .mov or .webm; or .npz, .json or .csv for the poses alone.
         dancer: an embedded dancer's name, or a bundle.
         motion: the bundle whose motion model is used. Default: the dancer's own, else the
             default dancer's.
@@ -96,6 +104,9 @@ def generate(
         poses: a pose file to write beside the video.
         poses_from: a pose file to draw instead of new poses.
         style: 'person', 'skeleton' or 'side-by-side'.
+        background: what is behind the person: a colour, a picture, a video or 'transparent' (for
+            .mov and .webm); see `Background`. Default: the scene that the dancer was filmed in.
+        height: of the video in pixels, even. Default: that of the dancer's model.
         start, duration: the part of the song, seconds. Default: all of it.
         progress: told of what is done.
 
@@ -108,15 +119,18 @@ def generate(
     output = Path(output)
     tell = progress or (lambda stage, done, total: None)
     poses_only = output.suffix.lower() in pose_files.SUFFIXES
-    if not poses_only and output.suffix.lower() != ".mp4":
-        raise DancingError(f"{output}: the output is an .mp4, or .npz, .json or .csv for poses")
+    scene = None if background is None else Background(background)
+    transparent = scene is not None and scene.transparent
+    if not poses_only:
+        check_output(output, transparent)
     if poses is not None and Path(poses).suffix.lower() not in pose_files.SUFFIXES:
         raise DancingError(f"{poses}: poses are written as .npz, .json or .csv")
     if not np.isfinite(start) or (duration is not None and not np.isfinite(duration)):
         raise DancingError("start and duration are numbers of seconds")
-    _spare_inputs([song, poses_from], [output, poses])
+    _spare_inputs([song, poses_from, background], [output, poses])
     bundle = Bundle(dancer)
-    drawer = Dancer(bundle)
+    drawer = Dancer(bundle, height)
+    drawer.check(style, scene)
     if poses_from is not None:
         sequence = _poses_from_file(poses_from, start, duration)
     elif song is None:
@@ -131,9 +145,9 @@ def generate(
         return output
     if poses is not None:
         sequence.save(poses)
-    width, height = drawer.frame_size(style)
-    with VideoWriter(output, width, height, sound=song, start=start) as video:
-        for done, frame in enumerate(drawer(sequence, style), 1):
+    size = drawer.frame_size(style)
+    with VideoWriter(output, *size, sound=song, start=start, transparent=transparent) as video:
+        for done, frame in enumerate(drawer(sequence, style, scene), 1):
             video.write(frame)
             tell("drawing", done, len(sequence))
     return output

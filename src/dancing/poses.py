@@ -375,6 +375,8 @@ def _read_npz(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {"landmarks": file["landmarks"]}
         found |= {name: float(file[name]) for name in _SCALARS if name in file.files}
         found |= {name: file[name] for name in _OPTIONAL if name in file.files}
+        if "world" not in found and "world3d" in file.files:  # as renderers and others name it
+            found["world"] = file["world3d"]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Read frames of any video; write frames and a song's sound into an mp4. PyAV throughout."""
+"""Read frames of any video; write frames and a song's sound into one. PyAV throughout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
@@ -22,13 +22,82 @@ from dancing.errors import DancingError, DancingWarning
 from dancing.files import write_then_rename
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
 FPS = 30
-AUDIO_RATE = 44_100
 _BT709 = 1
+
+
+@dataclass(frozen=True)
+class _Codec:
+    name: str
+    pixels: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How a kind of file is written.
+
+    Attributes:
+        container: FFmpeg's name of it.
+        opaque, transparent: codecs of the pictures; None where there can be no transparency.
+        sound: codec of the sound.
+        rate: samples a second.
+        options: of the container.
+    """
+
+    container: str
+    opaque: _Codec
+    transparent: _Codec | None
+    sound: str
+    rate: int
+    options: dict[str, str]
+
+
+_H264 = _Codec("libx264", "yuv420p", {"preset": "veryfast", "crf": "18"})
+_PRORES = _Codec("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"})
+# As fast as VP9 gets. Transparency asks for no frames out of order.
+_FAST_VP9 = {
+    **{"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "20", "b": "0"},
+    **{"auto-alt-ref": "0", "lag-in-frames": "0"},
+}
+_FORMATS = {
+    ".mp4": _Format("mp4", _H264, None, "aac", 44_100, {"movflags": "+faststart"}),
+    ".mov": _Format("mov", _H264, _PRORES, "aac", 44_100, {"movflags": "+faststart"}),
+    ".webm": _Format(
+        "webm",
+        _Codec("libvpx-vp9", "yuv420p", _FAST_VP9),
+        _Codec("libvpx-vp9", "yuva420p", _FAST_VP9),
+        "libopus",
+        48_000,
+        {},
+    ),
+}
+
+
+def check_output(path: str | Path, transparent: bool = False) -> None:
+    """Refuse a name whose suffix says no video that can be written.
+
+    Raises:
+        DancingError: for such a suffix, or one of files without transparency where it is wanted.
+    """
+    _format_of(path, transparent)
+
+
+def _format_of(path: str | Path, transparent: bool) -> tuple[_Format, _Codec]:
+    found = _FORMATS.get(Path(path).suffix.lower())
+    if found is None:
+        raise DancingError(f"{path}: a video is written as {', '.join(_FORMATS)}")
+    codec = found.transparent if transparent else found.opaque
+    if codec is None:
+        raise DancingError(
+            f"{path}: {Path(path).suffix} cannot be transparent; write a .webm, or a .mov"
+        )
+    return found, codec
 
 
 @dataclass(frozen=True)
@@ -116,10 +185,13 @@ def read_frames(
 
 
 def resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) or (H, W) uint8 at another size: bicubic up, area average down."""
+    """A picture (H, W), (H, W, 3) or (H, W, 4) uint8 at another size.
+
+    Bicubic up, area average down.
+    """
     if picture.shape[:2] == (height, width):
         return picture
-    pixels = "rgb24" if picture.ndim == 3 else "gray"
+    pixels = "gray" if picture.ndim == 2 else {3: "rgb24", 4: "rgba"}[picture.shape[2]]
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=pixels)
     return _reformatted(frame, width, height, pixels).to_ndarray().astype(np.uint8, copy=False)
 
@@ -177,16 +249,20 @@ def decode_picture(content: bytes) -> NDArray[np.uint8]:
 
 
 class VideoWriter:
-    """Write an mp4 (H.264, AAC sound, faststart) frame by frame. Use as a context manager.
+    """Write a video with sound frame by frame. Use as a context manager.
 
-    The file appears under its name only when the block ends without an error. The sound is
-    streamed from the song's file and cut, or padded with silence, to the length of the pictures.
+    The suffix chooses the format: .mp4 (H.264, AAC, faststart), .mov (H.264, or ProRes 4444 where
+    transparent; AAC) or .webm (VP9, Opus). The file appears under its name only when the block
+    ends without an error. The sound is streamed from the song's file and cut, or padded with
+    silence, to the length of the pictures.
 
     Args:
-        path: the mp4 to make.
+        path: the video to make.
         width, height: pixels, both even.
         sound: a media file whose sound goes in, or None for a silent video.
         start: where in the song to begin, seconds.
+        transparent: pictures have a fourth channel, straight (not premultiplied) alpha; .mov and
+            .webm only.
 
     Raises:
         DancingError: when the file cannot be written.
@@ -199,9 +275,12 @@ class VideoWriter:
         height: int,
         sound: str | Path | None = None,
         start: float = 0.0,
+        transparent: bool = False,
     ) -> None:
         if width % 2 or height % 2:
-            raise ValueError(f"an mp4 needs an even width and height, not {width}x{height}")
+            raise ValueError(f"a video needs an even width and height, not {width}x{height}")
+        self._format, self._codec = _format_of(path, transparent)
+        self._layout = "rgba" if transparent else "rgb24"
         self._size = (width, height)
         self._sound = sound
         self._start = start
@@ -237,9 +316,9 @@ class VideoWriter:
             self._file.__exit__(kind, error, trace)
 
     def write(self, frame: NDArray[np.uint8]) -> None:
-        """Add one picture, (H, W, 3) uint8 RGB."""
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        picture = _reformatted(picture, picture.width, picture.height, "yuv420p", _BT709)
+        """Add one picture, (H, W, 3) uint8 RGB, or (H, W, 4) with alpha where transparent."""
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=self._layout)
+        picture = _reformatted(picture, *self._size, self._codec.pixels, _BT709)
         picture.pts = self._count
         picture.time_base = Fraction(1, FPS)
         self._container.mux(self._video.encode(picture))
@@ -248,26 +327,35 @@ class VideoWriter:
 
     def _open(self) -> None:
         self._container = av.open(
-            str(self._temporary.absolute()), "w", format="mp4", options={"movflags": "+faststart"}
+            str(self._temporary.absolute()),
+            "w",
+            format=self._format.container,
+            options=self._format.options,
         )
-        self._video = self._container.add_stream("libx264", rate=FPS)
+        video = self._container.add_stream(self._codec.name, rate=FPS)
+        self._video = cast("VideoStream", video)
         self._video.width, self._video.height = self._size
-        self._video.pix_fmt = "yuv420p"
-        self._video.options = {"preset": "veryfast", "crf": "18"}
+        self._video.pix_fmt = self._codec.pixels
+        self._video.options = self._codec.options
+        if self._layout == "rgba":
+            self._video.metadata["alpha_mode"] = "1"  # without it, browsers show a .webm opaque
         context = self._video.codec_context
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = 1
         if self._sound is not None:
-            self._audio = self._container.add_stream("aac", rate=AUDIO_RATE, layout="stereo")
+            rate = self._format.rate
+            sound = self._container.add_stream(self._format.sound, rate=rate, layout="stereo")
+            self._audio = cast("AudioStream", sound)
             self._audio.bit_rate = 192_000
-            self._blocks = decode_stereo(self._sound, AUDIO_RATE, self._start)
+            self._blocks = decode_stereo(self._sound, rate, self._start)
             self._left_over = np.zeros((2, 0), np.float32)
 
     def _write_sound(self, until: int) -> None:
         """Encode the sound up to the end of video frame `until`, keeping both interleaved."""
         if self._sound is None:
             return
-        target = until * AUDIO_RATE // FPS
+        rate = self._format.rate
+        target = until * rate // FPS
         while self._samples < target:
             if not self._left_over.shape[1]:
                 silence = np.zeros((2, target - self._samples), np.float32)
@@ -277,9 +365,9 @@ class VideoWriter:
             frame = av.AudioFrame.from_ndarray(
                 np.ascontiguousarray(part), format="fltp", layout="stereo"
             )
-            frame.sample_rate = AUDIO_RATE
+            frame.sample_rate = rate
             frame.pts = self._samples
-            frame.time_base = Fraction(1, AUDIO_RATE)
+            frame.time_base = Fraction(1, rate)
             self._samples += part.shape[1]
             self._container.mux(self._audio.encode(frame))
 

@@ -15,7 +15,7 @@ import torch
 from scipy.ndimage import binary_dilation, distance_transform_edt
 from torch.utils.data import Dataset as TorchDataset
 
-from dancing.dancer import SHADE_STRIDE, person_boxes
+from dancing.compositing import SHADE_STRIDE, person_boxes
 from dancing.dataset import Clip
 from dancing.errors import DancingError
 from dancing.video import cut, cut_crop, resize

@@ -30,7 +30,8 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim.swa_utils import AveragedModel
 
-from dancing.dancer import PLATE, SHADE_STRIDE
+from dancing.compositing import SHADE_STRIDE
+from dancing.dancer import PLATE
 from dancing.dataset import Clip
 from dancing.errors import DancingError
 from dancing.image.data import Crops, empty_scene, person_margin, picture_size
