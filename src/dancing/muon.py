@@ -54,5 +54,6 @@ def _orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     x = x / (x.norm() + 1e-7)
     for _ in range(_ITERATIONS):
         square = x @ x.T
-        x = _A * x + (_B * square + _C * square @ square) @ x
+        factor = torch.addmm(square, square, square, beta=_B, alpha=_C)
+        x = torch.addmm(x, factor, x, beta=_A)
     return (x.T if tall else x).to(matrix.dtype)

@@ -24,7 +24,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar, Timer
+from lightning.pytorch.callbacks import Callback, RichProgressBar, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save_file
@@ -45,6 +45,7 @@ CHECKPOINT = "last.safetensors"
 DEVICES = ("auto", "cpu", "cuda")
 _TREE = "checkpoint"
 _FIGURE_EVERY = 60.0
+_CHECKPOINT_EVERY = 120.0
 
 
 class TrainingModule(L.LightningModule):
@@ -266,12 +267,7 @@ def fit(
                 raise DancingError(
                     f"{run}: these data show the dancer in another {fact}; start anew"
                 )
-    callbacks: list[Callback] = [_Figures(run / "samples")]
-    # After each epoch, and within long ones, so that a kill costs minutes at most.
-    for often in ({"every_n_epochs": 1}, {"train_time_interval": timedelta(minutes=2)}):
-        saving = ModelCheckpoint(run, filename="last", enable_version_counter=False, **often)
-        saving.FILE_EXTENSION = ".safetensors"
-        callbacks.append(saving)
+    callbacks: list[Callback] = [_Keeper(run)]
     visible = sys.stderr.isatty()
     if visible:
         callbacks.append(RichProgressBar())
@@ -286,6 +282,8 @@ def fit(
         plugins=[SafetensorsIO()],
         callbacks=callbacks,
         logger=TensorBoardLogger(str(run), name="logs", version=""),
+        # Lightning's own forgets about time where a model steps its optimisers by itself.
+        enable_checkpointing=False,
         enable_progress_bar=visible,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -359,22 +357,31 @@ def _precision(device: str) -> Literal["bf16-mixed", "32-true"]:
     return "bf16-mixed" if fast else "32-true"
 
 
-class _Figures(Callback):
-    """Save the model's figure now and then, and to TensorBoard."""
+class _Keeper(Callback):
+    """Save a checkpoint and the model's figure now and then, so that a kill costs minutes."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._last = time.monotonic()
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._saved = self._drawn = time.monotonic()
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        now = time.monotonic()
+        # Several processes save together or not at all.
+        if trainer.strategy.broadcast(now - self._saved >= _CHECKPOINT_EVERY):
+            self._saved = now
+            trainer.save_checkpoint(self._run / CHECKPOINT)
+        if now - self._drawn >= _FIGURE_EVERY:
+            self._draw(trainer, module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if time.monotonic() - self._last >= _FIGURE_EVERY:
-            self._save(trainer, module)
+        self._saved = time.monotonic()
+        trainer.save_checkpoint(self._run / CHECKPOINT)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._save(trainer, module)
+        self._draw(trainer, module)
 
-    def _save(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._last = time.monotonic()
+    def _draw(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._drawn = time.monotonic()
         if not trainer.is_global_zero or not isinstance(module, TrainingModule):
             return
         training = module.training
@@ -382,7 +389,9 @@ class _Figures(Callback):
         with torch.no_grad():
             picture = module.figure()
         module.train(training)
-        with write_then_rename(self._folder / f"step_{trainer.global_step:07d}.png") as file:
+        with write_then_rename(
+            self._run / "samples" / f"step_{trainer.global_step:07d}.png"
+        ) as file:
             file.write_bytes(encode_png(picture))
         if isinstance(trainer.logger, TensorBoardLogger):
             trainer.logger.experiment.add_image(

@@ -23,7 +23,7 @@ from dancing.video import cut, cut_crop, resize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SCENE_FRAMES = 120
+_SCENE_FRAMES = 240
 _MATTE_MARGIN = 6
 _MARGIN_STEP = 7
 _SPARE = 4
@@ -221,8 +221,7 @@ def person_margin(clips: Sequence[Clip]) -> list[int]:
 def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
     """The scene without the dancer or her shadow, from what lies outside the matte over time.
 
-    A pixel is the median of what is about as bright as its brightest fifth, for a shadow only
-    darkens. Pixels that the dancer always covers take the colour of the nearest seen one.
+    A pixel is the median of what is about as bright as it gets, for a shadow only darkens. Pixels that the dancer always covers take the colour of the nearest seen one.
 
     Args:
         clips: clips with pictures and mattes, all of one size, before one steady camera.
@@ -251,10 +250,10 @@ def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
         light = np.where(mask[:, row], np.nan, stack[:, row].mean(-1))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # hidden pixels are filled in below
-            bright = np.nanpercentile(light, 80, axis=0)
+            bright = np.nanpercentile(light, 95, axis=0)
             lit = np.abs(light - bright) <= _SAME_LIGHT
             plate[row] = np.nanmedian(np.where(lit[..., None], stack[:, row], np.nan), axis=0)
-    # Noise may leave no value that near to the brightest fifth.
+    # Noise may leave no value that near.
     hidden |= np.isnan(plate).any(-1)
     nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
     return plate[tuple(nearest)].round().astype(np.uint8)
