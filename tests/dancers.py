@@ -47,9 +47,11 @@ class BoxDancer(Bundle):
                 "size": list(SIZE),
                 "view": [0, 0, 1, 1],
                 "margin": list(margin),
-                "placement": {"x": 0.5, "y": 0.5, "torso": 0.2, "aspect": SIZE[0] / SIZE[1]},
+                "placement": {
+                    "x": 0.5, "y": 0.5, "torso": 0.2, "floor": 0.9, "aspect": SIZE[0] / SIZE[1],
+                },
             },
-        }
+        }  # fmt: skip
 
     image = BoxModel()
 

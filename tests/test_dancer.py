@@ -11,6 +11,7 @@ from dancing.compositing import crops, darken, lay_over, person_boxes, scaled, w
 from dancing.dancer import Dancer
 from dancing.errors import DancingError
 from dancing.poses import PoseSequence
+from dancing.retarget import BONE_KINDS
 from dancing.video import cut, cut_crop
 
 FLOOR = 150
@@ -198,6 +199,19 @@ def test_other_sizes(height):
     assert red.mean() < 0.01
     (skeleton,) = draw(box(), height, style="skeleton")
     assert skeleton.shape == frame.shape
+
+
+def test_poses_are_fitted_to_the_dancer():
+    """The whole body, with what reaches beyond the landmarks, stands in the picture."""
+    bundle = BoxDancer()
+    small = box((-200, 20), (-190, 40), frames=5)
+    assert Dancer(bundle).fit(small) is small, "nothing is known of the dancer's body"
+    bundle.card["image"]["proportions"] = dict.fromkeys(BONE_KINDS, 0.8)
+    fitted = Dancer(bundle).fit(small)
+    points = fitted.landmarks * SIZE
+    assert (points.min(1) >= np.array(MARGIN[:2]) - 1e-3).all()
+    assert (points.max(1) <= np.array(SIZE) - MARGIN[2:] + 1e-3).all()
+    assert np.median(fitted.landmarks[..., 1].max(1)) == pytest.approx(0.9, abs=1e-3)
 
 
 @pytest.mark.parametrize("height", [321, 8, 100_000])

@@ -82,7 +82,7 @@ def test_poses_alone_then_drawn(tmp_path, suffix):
 
 def test_drawing_poses_gives_the_same_pictures(video, tmp_path):
     dancing(
-        "generate", EXAMPLE, "--poses-from", video.with_suffix(".npz"),
+        "generate", EXAMPLE, "--poses-from", video.with_suffix(".npz"), "--as-is",
         "-o", tmp_path / "again.mp4", *SHORT,
     )  # fmt: skip
     assert (tmp_path / "again.mp4").read_bytes() == video.read_bytes()

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from dancing.bundle import Bundle
 from dancing.dataset import DatasetWriter
 from dancing.poses import PoseSequence, draw_skeleton
+from dancing.retarget import BONE_KINDS
 from dancing.training import SafetensorsIO
 from media import dancing as run
 from media import read_video
@@ -149,6 +150,9 @@ def test_export_makes_a_bundle_that_draws_what_training_drew(runs, tmp_path):
     card = json.loads((bundle_path / "card.json").read_text())
     assert card["name"] == "me" and card["licence"] == "CC0-1.0"
     assert card["motion"]["window"] == 30
+    for stage in ("motion", "image"):
+        assert set(card[stage]["proportions"]) == set(BONE_KINDS)
+        assert 0 < card[stage]["placement"]["floor"] < 1.2
     assert "train motion" in card["motion"]["training"]["command"]
 
     import torch

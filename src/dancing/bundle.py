@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dancing.errors import DancingError
+from dancing.retarget import BONE_KINDS
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -180,12 +181,14 @@ def _checked_card(path: Path, card: Any) -> dict[str, Any]:
 
 def _check_motion(settings: dict[str, Any]) -> None:
     _check_placement(settings["placement"])
+    _check_proportions(settings)
     if not (type(settings["window"]) is int and 2 <= settings["window"] <= 10_000):
         raise ValueError("window")
 
 
 def _check_image(settings: dict[str, Any]) -> None:
     _check_placement(settings["placement"])
+    _check_proportions(settings)
     left, top, right, bottom = _numbers(settings["view"], 4)
     if not (left < right and top < bottom):
         raise ValueError("view")
@@ -200,6 +203,14 @@ def _check_placement(placement: dict[str, Any]) -> None:
     _, _, torso, aspect = _numbers([placement[key] for key in ("x", "y", "torso", "aspect")], 4)
     if not (torso > 0 and 0.05 <= aspect <= 20):
         raise ValueError("placement")
+
+
+def _check_proportions(settings: dict[str, Any]) -> None:
+    if "proportions" in settings:
+        lengths = [settings["proportions"][kind] for kind in BONE_KINDS]
+        if not all(length > 0 for length in _numbers(lengths, len(BONE_KINDS))):
+            raise ValueError("proportions")
+        _numbers([settings["placement"]["floor"]], 1)
 
 
 def _check_integers(name: str, values: Any, count: int, least: int) -> None:

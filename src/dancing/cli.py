@@ -97,6 +97,10 @@ def generate(
     poses_from: Annotated[
         Path | None, typer.Option(help="Draw the poses of this file; a song only gives the sound.")
     ] = None,
+    as_is: Annotated[
+        bool,
+        typer.Option("--as-is", help="Draw poses where they are, not fitted to the dancer's body."),
+    ] = False,
     style: Annotated[Style, typer.Option(help="What to draw.")] = Style.PERSON,
     background: Annotated[
         str | None,
@@ -134,6 +138,7 @@ def generate(
                     seed=seed,
                     poses=poses,
                     poses_from=poses_from,
+                    as_is=as_is,
                     style=style.value,
                     background=background,
                     height=height,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from dancing.bundle import Bundle
 from dancing.compositing import crops, darken, lay_over, scaled, within
 from dancing.errors import DancingError
 from dancing.poses import PoseSequence, draw_skeleton
+from dancing.retarget import retarget
 from dancing.video import decode_picture, fitting_width, resize
 
 if TYPE_CHECKING:
@@ -114,6 +115,26 @@ class Dancer:
             raise DancingError("a background goes behind the person; the style skeleton has none")
         if background.transparent and style != "person":
             raise DancingError(f"the style {style} has no transparent background")
+
+    def fit(self, poses: PoseSequence, source: Mapping[str, float] | None = None) -> PoseSequence:
+        """Poses of any body as this dancer would do them, in this dancer's place and picture.
+
+        Args:
+            poses: of any body, in any picture.
+            source: `proportions` of that body, if known; see `retarget`.
+
+        Returns:
+            Poses that lie where this dancer can be drawn; the dancer's own unchanged. Of a dancer
+            whose card says nothing of the body, the poses as they are.
+        """
+        if "proportions" not in self._settings:
+            return poses
+        (left, top, right, bottom), (width, height) = self.view, self._drawn
+        margin = np.array(self._settings.get("margin", [0] * 4)) / [width, height, width, height]
+        picture = (np.array([left, top, right, bottom]) + margin * [1, 1, -1, -1]).tolist()
+        return retarget(
+            poses, self.placement, self._settings["proportions"], picture=picture, source=source
+        )
 
     def in_view(self, landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Landmarks (..., 2) of the pose picture as fractions of the drawn one."""

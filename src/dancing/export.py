@@ -85,6 +85,8 @@ def export(
             "model": origin["model"],
             "config": checkpoint["hyper_parameters"]["config"],
             **module.card(),
+            # Runs begun before they were measured have none.
+            **({"proportions": origin["proportions"]} if "proportions" in origin else {}),
             "training": {
                 "command": origin["command"],
                 "clips": origin["clips"],

@@ -85,6 +85,7 @@ def generate(
     seed: int = 0,
     poses: str | Path | None = None,
     poses_from: str | Path | None = None,
+    as_is: bool = False,
     style: str = "person",
     background: str | Path | None = None,
     height: int | None = None,
@@ -103,6 +104,8 @@ def generate(
         seed: the same seed gives the same file.
         poses: a pose file to write beside the video.
         poses_from: a pose file to draw instead of new poses.
+        as_is: draw poses exactly where they are. Default: with the dancer's own proportions, in
+            the dancer's place; see `Dancer.fit`.
         style: 'person', 'skeleton' or 'side-by-side'.
         background: what is behind the person: a colour, a picture, a video or 'transparent' (for
             .mov and .webm); see `Background`. Default: the scene that the dancer was filmed in.
@@ -132,14 +135,16 @@ def generate(
     drawer = Dancer(bundle, height)
     drawer.check(style, scene)
     if poses_from is not None:
-        sequence = _poses_from_file(poses_from, start, duration)
+        sequence, body = _poses_from_file(poses_from, start, duration), None
     elif song is None:
         raise DancingError("a song is needed, or poses to draw (--poses-from)")
     else:
         tell("listening", 0, 1)
         music = load_song(song, start, duration)
         tell("listening", 1, 1)
-        sequence = _choreograph(music, song, bundle, motion, seed, drawer, tell)
+        sequence, body = _choreograph(music, song, bundle, motion, seed, drawer, tell)
+    if not as_is:
+        sequence = drawer.fit(sequence, body)
     if poses_only:
         sequence.save(output)
         return output
@@ -173,7 +178,8 @@ def _choreograph(
     seed: int,
     drawer: Dancer,
     tell: Progress,
-) -> PoseSequence:
+) -> tuple[PoseSequence, dict[str, float] | None]:
+    """Poses for the music, and the proportions of the body that they are of, if known."""
     if not len(music.beats):
         warnings.warn(
             f"{song}: found no beat; the dance follows the sound alone",
@@ -187,7 +193,7 @@ def _choreograph(
     tell("choreographing", 0, 1)
     sequence = Choreographer(motion_bundle)(music, seed, drawer.placement)
     tell("choreographing", 1, 1)
-    return sequence
+    return sequence, motion_bundle.settings("motion").get("proportions")
 
 
 def _poses_from_file(path: str | Path, start: float, duration: float | None) -> PoseSequence:

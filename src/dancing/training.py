@@ -34,6 +34,8 @@ from dancing.bundle import Bundle
 from dancing.dataset import Clip
 from dancing.errors import DancingError, DancingWarning
 from dancing.files import write_then_rename
+from dancing.poses import torso_length
+from dancing.retarget import floor_level, proportions
 from dancing.video import encode_png
 
 if TYPE_CHECKING:
@@ -189,11 +191,10 @@ def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
 
 
 def describe_data(clips: Sequence[Clip]) -> dict[str, Any]:
-    """What a checkpoint keeps of its training data: sizes, where the dancer stands, sources."""
-    hips = np.concatenate([clip.landmarks[:, [23, 24]].mean(1) for clip in clips])
-    shoulders = np.concatenate([clip.landmarks[:, [11, 12]].mean(1) for clip in clips])
+    """What a checkpoint keeps of its training data: sizes, sources, the dancer's place and body."""
+    landmarks = np.concatenate([clip.landmarks for clip in clips])
+    hips = landmarks[:, [23, 24]].mean(1)
     aspect = float(np.median([clip.aspect for clip in clips]))
-    torso = np.hypot(*((shoulders - hips) * [aspect, 1.0]).T)
     return {
         "command": shlex.join(["dancing", *sys.argv[1:]]),
         "clips": len(clips),
@@ -202,9 +203,11 @@ def describe_data(clips: Sequence[Clip]) -> dict[str, Any]:
         "placement": {
             "x": round(float(np.median(hips[:, 0])), 4),
             "y": round(float(np.median(hips[:, 1])), 4),
-            "torso": round(float(np.median(torso)), 4),
+            "torso": round(torso_length(landmarks, aspect), 4),
+            "floor": round(floor_level(landmarks), 4),
             "aspect": round(aspect, 6),
         },
+        "proportions": proportions(landmarks, aspect),
     }
 
 
