@@ -413,8 +413,8 @@ class Training(TrainingModule):
             self._example(batch)
 
     def on_train_batch_start(self, batch: dict[str, torch.Tensor], _: int) -> None:
-        if not self.trainer.enable_validation:
-            self._example(batch)
+        # Until there are some of the validation.
+        self._example(batch)
 
     def _example(self, batch: dict[str, torch.Tensor]) -> None:
         if len(self._examples) < _EXAMPLES:
