@@ -41,6 +41,8 @@ from dancing.video import encode_png
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dancing.pipeline import Progress
+
 CHECKPOINT = "last.safetensors"
 DEVICES = ("auto", "cpu", "cuda")
 _TREE = "checkpoint"
@@ -51,10 +53,15 @@ _CHECKPOINT_EVERY = 120.0
 class TrainingModule(L.LightningModule):
     """A model family in training. Each family's file has one of these, named `Training`.
 
+    Attributes:
+        exact: parts of names of layers that keep full precision in the export; see `calibration`.
+
     Args:
         config: the family's `Config`: dimensions and hyperparameters.
         origin: where the data come from, kept in the checkpoint: see `describe_data`.
     """
+
+    exact: tuple[str, ...] = ()
 
     def __init__(self, config: Any, origin: dict[str, Any]) -> None:
         super().__init__()
@@ -94,6 +101,10 @@ class TrainingModule(L.LightningModule):
         """Which axes of the exported inputs and outputs vary; by default the batch."""
         _, inputs, outputs = self.deployed()
         return {name: {0: "batch"} for name in [*inputs, *outputs]}
+
+    def calibration(self) -> list[dict[str, NDArray[Any]]]:
+        """Typical inputs, if the exported convolutions are to compute in eight bits."""
+        return []
 
     def kept_state(self) -> dict[str, torch.Tensor]:
         """The weights that a bundle keeps to go on training from, by name."""
@@ -223,6 +234,7 @@ def fit(
     device: str = "auto",
     resume: bool = False,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> dict[str, float]:
     """Train, on a CPU, one GPU or several, and leave the result in the run folder.
 
@@ -231,6 +243,7 @@ def fit(
         minutes: stop after this time in all, resumed parts included, if the epochs have not
             ended before.
         resume: go on from the run's checkpoint.
+        progress: told of the percents done; else a terminal shows a bar of its own.
 
     Returns:
         The last value of every logged figure.
@@ -268,7 +281,9 @@ def fit(
                     f"{run}: these data show the dancer in another {fact}; start anew"
                 )
     callbacks: list[Callback] = [_Keeper(run)]
-    visible = sys.stderr.isatty()
+    visible = sys.stderr.isatty() and progress is None
+    if progress is not None:
+        callbacks.append(_Teller(progress))
     if visible:
         callbacks.append(RichProgressBar())
     trainer = L.Trainer(
@@ -397,6 +412,17 @@ class _Keeper(Callback):
             trainer.logger.experiment.add_image(
                 "samples", picture, trainer.global_step, dataformats="HWC"
             )
+
+
+class _Teller(Callback):
+    """Tell of the part that is done."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._tell = progress
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        assert isinstance(module, TrainingModule)
+        self._tell("training", round(100 * module.progress()), 100)
 
 
 def _pack(node: Any, tensors: dict[str, torch.Tensor]) -> Any:

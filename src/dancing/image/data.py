@@ -68,6 +68,7 @@ class Crops(TorchDataset[dict[str, Any]]):
     and her margin, at a random place around her. Items: see `dancing.image.limbs.Training`.
 
     Attributes:
+        landmarks: (n_pictures, 33, 2) float32 in pixels of the picture.
         paired: whether batches consist of pairs of consecutive pictures, cut alike.
 
     Args:
@@ -93,7 +94,7 @@ class Crops(TorchDataset[dict[str, Any]]):
         size = np.array([width, height], np.float32)
         points = _landmarks(clips) * size
         self.paired = False
-        self._landmarks = points.astype(np.float32)
+        self.landmarks = points.astype(np.float32)
         self._plate = plate
         self._batch_size = batch_size
         self._boxes = person_boxes(points, margin)
@@ -136,7 +137,7 @@ class Crops(TorchDataset[dict[str, Any]]):
     @property
     def n_pictures(self) -> int:
         """Number of pictures in all."""
-        return len(self._landmarks)
+        return len(self.landmarks)
 
     def __len__(self) -> int:
         return len(self._groups) if self._batch_size else len(self._shown)
@@ -185,7 +186,7 @@ class Crops(TorchDataset[dict[str, Any]]):
         picture = _channels_first(np.stack(pictures))
         return {
             "paired": self.paired,
-            "landmarks": torch.from_numpy(self._landmarks[list(chosen)]),
+            "landmarks": torch.from_numpy(self.landmarks[list(chosen)]),
             "corners": torch.from_numpy(corners.astype(np.float32)),
             "picture": picture[:, :3],
             "matte": picture[:, 3:],
@@ -221,7 +222,8 @@ def person_margin(clips: Sequence[Clip]) -> list[int]:
 def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
     """The scene without the dancer or her shadow, from what lies outside the matte over time.
 
-    A pixel is the median of what is about as bright as it gets, for a shadow only darkens. Pixels that the dancer always covers take the colour of the nearest seen one.
+    A pixel is the median of what is about as bright as it gets, for a shadow only darkens. Pixels
+    that the dancer always covers take the colour of the nearest seen one.
 
     Args:
         clips: clips with pictures and mattes, all of one size, before one steady camera.

@@ -30,7 +30,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim.swa_utils import AveragedModel
 
-from dancing.compositing import SHADE_STRIDE
+from dancing.compositing import SHADE_STRIDE, crops
 from dancing.dancer import PLATE
 from dancing.dataset import Clip
 from dancing.errors import DancingError
@@ -56,6 +56,7 @@ _DECAY = 0.999
 _WARM_UP = 100
 BATCH_SIZE = 4
 _EXAMPLES = 8
+_POSES = 24
 # Side in torso lengths and in pixels of what the discriminators of details see, and its middles.
 _FACE = (0.55, 64, ((7, 8),))
 _HAND = (0.4, 48, ((15, 19), (16, 20)))
@@ -312,6 +313,8 @@ class Training(TrainingModule):
     """
 
     config: Config
+    # A shadow's slow gradients, and the last layer, show every step of eight bits.
+    exact = ("shade", "head.3")
 
     def __init__(self, config: Config, origin: dict[str, Any]) -> None:
         super().__init__(config, origin)
@@ -479,6 +482,19 @@ class Training(TrainingModule):
             "shade": {0: "batch"},
         }
 
+    def calibration(self) -> list[dict[str, NDArray[Any]]]:
+        inputs = []
+        for pose in self.origin["poses"].numpy():
+            crop, corners = crops(pose[None], self.origin["margin"], self.origin["size"])
+            inputs.append(
+                {
+                    "landmarks": pose[None],
+                    "corners": corners.astype(np.float32),
+                    "crop": np.array(crop, np.int64),
+                }
+            )
+        return inputs
+
     def kept_state(self) -> dict[str, torch.Tensor]:
         return {
             **{
@@ -514,8 +530,13 @@ def data(
         if clip.matte is None:
             raise DancingError(f"clip '{clip.name}' has no matte; 'dancing prepare' makes them")
     plate, margin = empty_scene(kept), person_margin(kept)
-    facts = {"size": [width, height], "plate": torch.from_numpy(plate), "margin": margin}
     train = Crops(kept, plate, margin, cache, batch_size=batch_size)
+    facts = {
+        "size": [width, height],
+        "plate": torch.from_numpy(plate),
+        "margin": margin,
+        "poses": torch.from_numpy(train.landmarks[:: max(1, train.n_pictures // _POSES)]),
+    }
     if not held_out:
         return train, None, facts
     return train, Crops(held_out, plate, margin, cache, batch_size=0), facts

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dancing.bundle import Bundle
 from dancing.dataset import Dataset
@@ -21,6 +22,9 @@ from dancing.training import (
     start_from,
 )
 
+if TYPE_CHECKING:
+    from dancing.pipeline import Progress
+
 
 def train(
     datasets: Sequence[str | Path],
@@ -35,6 +39,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> dict[str, float]:
     """Train an image model; see `dancing.training.fit` for the arguments and the result.
 
@@ -79,4 +84,5 @@ def train(
         device=device,
         resume=resume,
         seed=seed,
+        progress=progress,
     )
