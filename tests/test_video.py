@@ -9,7 +9,7 @@ import pytest
 
 from dancing.audio import SAMPLE_RATE, load_audio
 from dancing.errors import DancingError, DancingWarning
-from dancing.video import VideoWriter, probe, read_frames, resize
+from dancing.video import VideoWriter, ahead, probe, read_frames, resize
 from videos import AVA, plain, sine, sound_of, turn, write_video
 
 
@@ -295,3 +295,21 @@ def test_unusable_outputs(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DancingError, match="cannot be written"):
         VideoWriter(tmp_path / "file" / "out.mp4", 64, 48).__enter__()
+
+
+def test_items_made_ahead_come_in_order_with_their_errors():
+    made = []
+
+    def items():
+        for k in range(4):
+            made.append(k)
+            yield k
+        raise ValueError("the fifth")
+
+    found = []
+    with pytest.raises(ValueError, match="fifth"):
+        for item in ahead(items(), 2):
+            found.append(item)
+            assert len(made) <= item + 4
+    assert found == [0, 1, 2, 3]
+    assert list(ahead(iter([]), 1)) == []

@@ -14,7 +14,7 @@ from dancing.compositing import crops, darken, lay_over, scaled, within
 from dancing.errors import DancingError
 from dancing.poses import PoseSequence, draw_skeleton
 from dancing.retarget import retarget
-from dancing.video import decode_picture, fitting_width, resize
+from dancing.video import ahead, decode_picture, fitting_width, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,34 +165,39 @@ class Dancer:
                 for picture in self._run(["pictures"], landmarks=batch)[0]:
                     yield resize(picture, *self.size)
             return
-        frames = scene.frames(*self.size)
-        for batch in batches:
-            yield from self._over(batch, scene.shaded, frames)
+        yield from self._over(scene, batches)
 
     def _over(
-        self,
-        landmarks: NDArray[np.float32],
-        shaded: bool,
-        scene: Iterator[NDArray[np.uint8]],
+        self, scene: Background, batches: Iterator[NDArray[np.float32]]
     ) -> Iterator[NDArray[np.uint8]]:
         """Draw the person in a crop that moves along, and lay it over the scene."""
-        points = landmarks * np.array(self._drawn, np.float32)
-        crop, corners = crops(points, self._settings["margin"], self._drawn)
-        drawn, shades = self._run(
-            ["layers", "shade"],
-            landmarks=points,
-            corners=corners.astype(np.float32),
-            crop=np.array(crop, np.int64),
-        )
-        for person, shade, corner in zip(drawn, shades, corners, strict=True):
-            frame = next(scene).copy()
-            if shaded:
-                darken(frame, shade, self._drawn)
-            layers, place = within(person, corner, self._drawn)
-            if self.size != self._drawn:
-                layers, place = scaled(layers, place, self._drawn, self.size)
-            lay_over(frame, layers, place)
-            yield frame
+
+        def drawn() -> Iterator[tuple[NDArray[np.int64], list[NDArray[Any]]]]:
+            for batch in batches:
+                points = batch * np.array(self._drawn, np.float32)
+                crop, corners = crops(points, self._settings["margin"], self._drawn)
+                yield (
+                    corners,
+                    self._run(
+                        ["layers", "shade"],
+                        landmarks=points,
+                        corners=corners.astype(np.float32),
+                        crop=np.array(crop, np.int64),
+                    ),
+                )
+
+        frames = scene.frames(*self.size)
+        # One batch is drawn while the one before is encoded: not all of that keeps all cores busy.
+        for corners, layers in ahead(drawn(), 1):
+            for person, shade, corner in zip(*layers, corners, strict=True):
+                frame = next(frames).copy()
+                if scene.shaded:
+                    darken(frame, shade, self._drawn)
+                seen, place = within(person, corner, self._drawn)
+                if self.size != self._drawn:
+                    seen, place = scaled(seen, place, self._drawn, self.size)
+                lay_over(frame, seen, place)
+                yield frame
 
     def _run(self, outputs: list[str], **inputs: NDArray[Any]) -> list[NDArray[Any]]:
         try:

@@ -11,16 +11,15 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.signal import savgol_filter
@@ -31,7 +30,7 @@ from dancing.errors import DancingError, DancingWarning
 from dancing.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, expand
 from dancing.landmarker import Landmarker, Person, model_path
 from dancing.poses import PoseSequence, interpolate
-from dancing.video import FPS, fitting_width, probe, read_frames, resize
+from dancing.video import FPS, ahead, fitting_width, probe, read_frames, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +46,6 @@ MOST_PEOPLE = 4
 # fifths of the jerk) without delay, and leaves accents as they are.
 _SMOOTHING = (7, 2)
 _POSITIONS = [0, 1, 3, 4, 5]
-
-_Item = TypeVar("_Item")
 
 
 @dataclass
@@ -289,15 +286,6 @@ class _Spool:
                 start, end = self._ends[number : number + 2]
                 file.seek(start)
                 yield Packed(self.shape, file.read(end - start))
-
-
-def _ahead(items: Iterator[_Item], depth: int = 4) -> Generator[_Item, None, None]:
-    """Work a few items ahead in a thread: decoding goes on while MediaPipe looks."""
-    with ThreadPoolExecutor(1) as thread:
-        pending = deque(thread.submit(next, items, None) for _ in range(depth))
-        while (item := pending.popleft().result()) is not None:
-            pending.append(thread.submit(next, items, None))
-            yield item
 
 
 def _scaled(picture: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
@@ -571,7 +559,7 @@ def _clips_of_video(
                 pictures.add(_scaled(picture, size))
                 yield picture
 
-        for picture in stack.enter_context(closing(_ahead(decoded()))):
+        for picture in stack.enter_context(closing(ahead(decoded()))):
             if watcher is not None:
                 seen = watcher(count, picture)
                 people = [

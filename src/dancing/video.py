@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import av
 import numpy as np
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 FPS = 30
 _BT709 = 1
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,15 @@ def read_frames(
         while count == 0 or count / fps < previous[0] + length - 0.5 / fps:
             yield picture
             count += 1
+
+
+def ahead(items: Iterator[_Item], depth: int = 4) -> Generator[_Item, None, None]:
+    """The items, made up to `depth` ahead in a thread, while the last one is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        pending = deque(thread.submit(next, items, None) for _ in range(depth))
+        while (item := pending.popleft().result()) is not None:
+            pending.append(thread.submit(next, items, None))
+            yield item
 
 
 def resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
