@@ -192,8 +192,8 @@ class Generator(nn.Module):
 class Shade(nn.Module):
     """Landmarks (N, 33, 2) in pixels of the picture to how far its floor is shaded there.
 
-    The output (N, 1, 4 ceil(height / 32), 4 ceil(width / 32)) in [0, 1] has a cell for every 8x8
-    pixels of a picture of (width, height).
+    The output (N, 1, 4 ceil(height / 32), 4 ceil(width / 32)) has a cell for every 8x8 pixels of a
+    picture of (width, height). It is to be clamped to [0, 1].
     """
 
     def __init__(self, size: Sequence[int]) -> None:
@@ -215,9 +215,8 @@ class Shade(nn.Module):
         for wide in self.wide:
             x = x + torch.relu(wide(x))
         x = torch.relu(nn.functional.interpolate(self.up(x), scale_factor=2.0) + skip)
-        x = nn.functional.pixel_shuffle(self.last(torch.relu(self.finer(x))), 2)
-        # No shade is the rule.
-        return torch.sigmoid(x.float() - 3)
+        # No sigmoid: no shade is the rule, and a net that has learned it would never leave it.
+        return nn.functional.pixel_shuffle(self.last(torch.relu(self.finer(x))), 2).float()
 
 
 class Drawer(nn.Module):
@@ -299,7 +298,7 @@ class Deployed(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         layers = self.drawer.person(landmarks - corners[:, None], crop)
         pictures = (layers * 255 + 0.5).permute(0, 2, 3, 1).to(torch.uint8)
-        return pictures, self.drawer.shade(landmarks)[:, 0]
+        return pictures, self.drawer.shade(landmarks)[:, 0].clamp(0, 1)
 
 
 class Training(TrainingModule):
@@ -543,7 +542,10 @@ def data(
 
 
 def _shade_at(shade: torch.Tensor, corners: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The shade (N, 1, h, w) of the whole picture in crops: (N, 1, height, width), bilinear."""
+    """The shade (N, 1, h, w) of the whole picture in crops: (N, 1, height, width), bilinear.
+
+    It has no gradient: the shade has a loss of its own, on the whole picture.
+    """
     width, height = size
     rows, columns = shade.shape[2:]
     x = torch.arange(width, device=shade.device) + 0.5 + corners[:, :1]
@@ -552,7 +554,11 @@ def _shade_at(shade: torch.Tensor, corners: torch.Tensor, size: tuple[int, int])
     y = y / (SHADE_STRIDE * rows) * 2 - 1
     grid = torch.stack([x[:, None].expand(-1, height, -1), y[..., None].expand(-1, -1, width)], -1)
     return nn.functional.grid_sample(
-        shade, grid, mode="bilinear", padding_mode="border", align_corners=False
+        shade.detach().clamp(0, 1),
+        grid,
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
     )
 
 
