@@ -72,6 +72,10 @@ class TrainingModule(L.LightningModule):
         """What is exported to ONNX: the module, example inputs by name, the output's name."""
         raise NotImplementedError
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What the bundle keeps to go on training from."""
+        return self.state_dict()
+
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         """Which axes of the exported inputs and outputs vary; by default the batch."""
         _, inputs, output = self.deployed()

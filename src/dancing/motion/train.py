@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dancing.dataset import Dataset
 from dancing.motion import FAMILIES
-from dancing.motion.data import Windows
 from dancing.training import check_run, configured, describe_data, fit, split
 
 
@@ -29,7 +28,7 @@ def train(
     """Train a motion model; see `dancing.training.fit` for the arguments and the result.
 
     Args:
-        datasets: dataset files; clips without sound are left out.
+        datasets: dataset files; clips that the family cannot learn from are left out.
         run: the run folder.
         model: the family's name, a key of `dancing.motion.FAMILIES`.
         settings: fields of the family's Config, as 'name=value'.
@@ -42,17 +41,9 @@ def train(
     config = configured(family.Config, settings)
     with ExitStack() as stack:
         clips = [clip for path in datasets for clip in stack.enter_context(Dataset(path))]
-        with_sound = [clip for clip in clips if clip.mfcc is not None] or clips
-        kept, held_out = split(with_sound)
-        windows = Windows(kept, config.window, config.n_mfcc, augment=True)
-        long_enough = [clip for clip in held_out if len(clip) >= config.window]
-        validation = (
-            Windows(long_enough, config.window, config.n_mfcc, augment=False)
-            if long_enough
-            else None
-        )
-        origin = {"stage": "motion", "model": model, **describe_data(kept)}
-        origin |= windows.feature_statistics()
+        kept, held_out = split(family.usable(clips))
+        windows, validation, facts = family.data(config, kept, held_out)
+        origin = {"stage": "motion", "model": model, **describe_data(kept), **facts}
     return fit(
         lambda: family.Training(config, origin),
         windows,
