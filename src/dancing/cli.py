@@ -89,6 +89,15 @@ def generate(
         str | None, typer.Option(help="Name or bundle whose motion model makes the poses.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same dance.")] = 0,
+    energy: Annotated[
+        float, typer.Option(min=0, max=2, help="How vigorous; 1 is what the music asks for.")
+    ] = 1.0,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the poses of this file, fill in the rest.")
+    ] = None,
+    start_pose: Annotated[
+        Path | None, typer.Option(help="Begin with the first pose of this file.")
+    ] = None,
     poses: Annotated[
         Path | None, typer.Option(help="Write the poses too: OUT.npz, .json or .csv.")
     ] = None,
@@ -123,6 +132,9 @@ def generate(
                     dancer=dancer,
                     motion=motion,
                     seed=seed,
+                    energy=energy,
+                    keep=keep,
+                    start_pose=start_pose,
                     poses=poses,
                     poses_from=poses_from,
                     style=style.value,
@@ -215,6 +227,9 @@ def train_motion(
     batch_size: _BatchSize = 64,
     device: _DeviceOption = Device.AUTO,
     resume: _Resume = False,
+    start_from: Annotated[
+        str | None, typer.Option(help="A dancer or bundle whose motion model learns further.")
+    ] = None,
     seed: int = 0,
 ) -> None:
     """Train stage 1, music to poses."""
@@ -229,6 +244,7 @@ def train_motion(
         batch_size=batch_size,
         device=device.value,
         resume=resume,
+        start_from=start_from,
         seed=seed,
     )
 

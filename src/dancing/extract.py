@@ -544,9 +544,7 @@ def _clips_of_video(
 
 def _music_of_video(
     path: Path, has_sound: bool, report: FileReport
-) -> tuple[
-    NDArray[np.float32] | None, NDArray[np.float64] | None, NDArray[np.float64] | None
-]:
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]:
     from dancing.audio import load_song
 
     if not has_sound:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 
 from dancing.poses import MIRROR, N_LANDMARKS
 
@@ -31,10 +31,11 @@ _FEET = ((27, 29, 31), (28, 30, 32))
 _DEPTH_SMOOTHING = 0.25  # seconds; depth hangs on small differences of size and trembles
 _FOCALS = np.exp(np.linspace(np.log(0.7), np.log(4.0), 30))
 _STILL = 0.25  # metres a second below which a foot on the floor stands
+_FURTHEST = 0.15  # metres that a standing foot is put back at most
 _FLOOR = 0.05  # metres above the floor within which a foot is down
 
 
-def fit_focal(clips: Sequence[tuple[Floats, Floats, float]]) -> float:
+def fit_focal(clips: Sequence[tuple[NDArray[Any], NDArray[Any], float]]) -> float:
     """The focal length with which world landmarks fall best on those of the picture.
 
     Args:
@@ -74,7 +75,7 @@ def locate(picture: Floats, world: Floats, aspect: float, focal: float, fps: flo
 def project(points: Floats, focal: float, aspect: float) -> Floats:
     """Points (..., 3) in the room to the picture, (..., 2) in [0, 1] of width and height."""
     flat = focal * points[..., :2] / np.maximum(points[..., 2:], 0.1)
-    return (flat + [aspect / 2, 0.5]) / [aspect, 1.0]
+    return (flat + np.array([aspect / 2, 0.5])) / np.array([aspect, 1.0])
 
 
 def _centred(picture: Floats, aspect: float) -> Floats:
@@ -148,11 +149,13 @@ BONES = ((23, 24), *_RIGID)
 
 def bone_lengths(world: Floats) -> Floats:
     """Median length in metres of each of BONES."""
-    return np.array([np.median(np.linalg.norm(world[:, b] - world[:, a], axis=-1)) for a, b in BONES])
+    return np.array(
+        [np.median(np.linalg.norm(world[:, b] - world[:, a], axis=-1)) for a, b in BONES]
+    )
 
 
 def with_bones(points: Floats, lengths: Sequence[float]) -> Floats:
-    """Points (T, 33, 3) with every bone at its length, directions kept; what hangs on it follows."""
+    """Points (T, 33, 3) with every bone at its length, in its direction."""
     points = points.copy()
     middle = points[:, [23, 24]].mean(1)
     across = _unit(points[:, 24] - points[:, 23]) * lengths[0] / 2
@@ -165,3 +168,76 @@ def with_bones(points: Floats, lengths: Sequence[float]) -> Floats:
 
 def _unit(vectors: Floats) -> Floats:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
+
+
+def standing(body: Floats, lengths: Sequence[float]) -> Floats:
+    """A pose (33, 3) at rest: that of `body`, which faces the camera, with the arms hanging."""
+    pose = body.copy()
+    for side, shoulder in ((1.0, 11), (-1.0, 12)):
+        elbow, wrist, pinky, index, thumb = (shoulder + 2 * k for k in range(1, 6))
+        # Beyond their lengths, which `with_bones` restores.
+        pose[elbow] = pose[shoulder] + [0.2 * side, 1.0, 0.05]
+        pose[wrist] = pose[elbow] + [0.1 * side, 1.0, -0.25]
+        pose[pinky] = pose[wrist] + [0.05 * side, 1.0, 0.1]
+        pose[index] = pose[wrist] + [0.0, 1.0, -0.25]
+        pose[thumb] = pose[wrist] + [-0.2 * side, 0.7, -0.6]
+    return with_bones(pose[None], lengths)[0]
+
+
+def plant_feet(points: Floats, down: NDArray[np.bool_]) -> Floats:
+    """Feet that stand no longer slide; the knees give way, hips and bone lengths stay.
+
+    While a foot is down, the sideways drift of its slower end (heel or toe, so that it can turn on
+    either) is taken away; between two stands the correction moves over evenly.
+
+    Args:
+        points: (T, 33, 3) metres.
+        down: (T, 2) whether the left and the right foot stand.
+    """
+    points = points.copy()
+    for side, (ankle, heel, toe) in enumerate(_FEET):
+        stands = _runs(binary_opening(binary_closing(down[:, side]), np.ones(3)))
+        if not stands:
+            continue
+        frames, shifts = [], []
+        for first, last in stands:
+            steps = np.diff(points[first:last][:, [heel, toe]][..., [0, 2]], axis=0)
+            slower = np.linalg.norm(steps, axis=-1).argmin(1)
+            drift = np.cumsum(steps[np.arange(len(steps)), slower], axis=0)
+            drift = np.concatenate([np.zeros((1, 2)), drift])
+            frames.append(np.arange(first, last))
+            shifts.append(drift.mean(0) - drift)
+        at, shift = np.concatenate(frames), np.concatenate(shifts)
+        size = np.linalg.norm(shift, axis=1, keepdims=True)
+        shift = shift * np.minimum(1, _FURTHEST / np.maximum(size, 1e-6))
+        every = np.arange(len(points))
+        path = np.column_stack([np.interp(every, at, shift[:, k]) for k in range(2)])
+        path = gaussian_filter1d(path, 1.0, axis=0, mode="nearest")
+        wanted = points[:, ankle].copy()
+        wanted[:, [0, 2]] += path
+        hip, knee = points[:, ankle - 4], points[:, ankle - 2]
+        bent, reached = _bend(hip, knee, points[:, ankle], wanted)
+        moved = reached - points[:, ankle]
+        points[:, ankle - 2] = bent
+        points[:, [ankle, heel, toe]] += moved[:, None]
+    return points
+
+
+def _bend(hip: Floats, knee: Floats, ankle: Floats, wanted: Floats) -> tuple[Floats, Floats]:
+    """Knee and ankle of a leg whose ankle goes to a place, or as near to it as it reaches."""
+    thigh = np.linalg.norm(knee - hip, axis=-1, keepdims=True)
+    shank = np.linalg.norm(ankle - knee, axis=-1, keepdims=True)
+    reach = np.linalg.norm(wanted - hip, axis=-1, keepdims=True)
+    reach = np.clip(reach, np.abs(thigh - shank) + 1e-3, thigh + shank - 1e-4)
+    along = _unit(wanted - hip)
+    forward = knee - hip
+    forward = _unit(forward - (forward * along).sum(-1, keepdims=True) * along)
+    part = (thigh**2 - shank**2 + reach**2) / (2 * reach)
+    height = np.sqrt(np.maximum(thigh**2 - part**2, 0))
+    return hip + part * along + height * forward, hip + reach * along
+
+
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and behind the last index of every run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -134,7 +134,7 @@ def energy(mfcc: NDArray[np.floating], counts: Counts) -> Floats:
     """
     level = loudness(mfcc)
     sums = np.concatenate([[0.0], np.cumsum(level)])
-    edges = np.clip(np.rint(counts.at(np.arange(len(counts) + 2) - 1.0) * FPS), 0, len(level))
+    edges = np.clip(np.rint(counts.at(np.arange(-1.0, len(counts) + 1)) * FPS), 0, len(level))
     first, last = edges[:-2].astype(int), edges[2:].astype(int)
     empty = last <= first
     first = np.where(empty, np.clip(first - 1, 0, len(level) - 1), first)

@@ -76,6 +76,17 @@ class TrainingModule(L.LightningModule):
         """What the bundle keeps to go on training from."""
         return self.state_dict()
 
+    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
+        """Go on from what `weights` kept.
+
+        Raises:
+            DancingError: when they are of another model.
+        """
+        try:
+            self.load_state_dict(weights)
+        except RuntimeError as error:
+            raise DancingError(f"the weights do not fit the model ({error})") from error
+
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         """Which axes of the exported inputs and outputs vary; by default the batch."""
         _, inputs, output = self.deployed()
@@ -122,14 +133,17 @@ class SafetensorsIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def configured(kind: Any, settings: Sequence[str]) -> Any:
+def configured(kind: Any, settings: Sequence[str], base: dict[str, Any] | None = None) -> Any:
     """A family's Config with some fields set, each given as 'name=value'.
+
+    Args:
+        base: values of the other fields, if not the defaults.
 
     Raises:
         DancingError: for an unknown name or a value of the wrong type.
     """
     fields = {name: getattr(kind, name) for name in kind.__dataclass_fields__}
-    values: dict[str, Any] = {}
+    values = {name: value for name, value in (base or {}).items() if name in fields}
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in fields:

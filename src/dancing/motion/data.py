@@ -118,7 +118,9 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
                 "('dancing prepare' finds them in videos with music)"
             )
         self._dances: list[dict[str, Any]] = []
-        focal = kinematics.fit_focal([(c.landmarks, c.world, c.aspect) for c in usable])
+        focal = kinematics.fit_focal(
+            [(c.landmarks, c.world, c.aspect) for c in usable if c.world is not None]
+        )
         homes, lengths = [], []
         for clip in usable:
             if clip.mfcc is not None and clip.mfcc.shape[1] != n_mfcc:
@@ -139,9 +141,7 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
                 "bones": np.median(lengths, 0).round(5).tolist(),
             }
         }
-        self._mean, self._std = (
-            np.array(self.facts[key], np.float32) for key in ("mean", "std")
-        )
+        self._mean, self._std = (np.array(self.facts[key], np.float32) for key in ("mean", "std"))
         music = self.facts["music"]
         self._mfcc_std = np.array(music["mfcc_std"], np.float32)
         self._vigour = music["vigour_mean"], music["vigour_std"]
@@ -157,9 +157,7 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         which, start = self._windows[index % len(self._windows)]
         source = self._dances[which]
-        random = np.random.default_rng(
-            int(torch.randint(2**31, ())) if self._augment else index
-        )
+        random = np.random.default_rng(int(torch.randint(2**31, ())) if self._augment else index)
         part = slice(start * self._frames, (start + self._counts) * self._frames)
         raw = source["dance"][part]
         if self._augment and random.random() < 0.5:

@@ -36,6 +36,7 @@ CONTEXT = PHRASE + 3
 """What is known of a pose beside its music: place in the phrase (8, all 0 where unknown), whether
 the music is heard, vigour, tempo."""
 
+_SCALE = ("mean", "std", "change_std", "music")
 _DECAY = 0.999
 _NEAREST = 0.1  # to the end of the line, where the velocity's weight would be infinite
 
@@ -61,8 +62,8 @@ class Config:
     depth: int = 6
     heads: int = 6
     n_mfcc: int = 13
-    learning_rate: float = 1e-3
-    steps: int = 6000
+    learning_rate: float = 8e-4
+    steps: int = 8000
 
     def __post_init__(self) -> None:
         if min(self.counts, self.patch, self.width, self.depth, self.heads, self.steps) < 1:
@@ -124,13 +125,14 @@ class Denoiser(nn.Module):
         self.enter = nn.Linear(inputs, width)
         self.position = nn.Parameter(0.02 * torch.randn(config.window // config.patch, width))
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        shared = nn.Linear(width, 6 * width)
+        self.modulation = nn.Sequential(nn.SiLU(), shared)
         self.blocks = nn.ModuleList(_Block(width, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, config.patch * CHANNELS)
         frequencies = torch.exp(-math.log(1000.0) * torch.arange(width // 2) / (width // 2))
-        self.register_buffer("frequencies", 1000.0 * frequencies, persistent=False)
-        for layer in (self.modulation[1], self.leave):
+        self.frequencies = nn.Buffer(1000.0 * frequencies, persistent=False)
+        for layer in (shared, self.leave):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -248,11 +250,15 @@ class Training(TrainingModule):
         pictures = []
         for row in rows:
             points, _ = unpack(row.float().cpu().numpy() * std + mean)
-            pictures.append(draw_poses(points[..., :2] / 0.5))
+            pictures.append(draw_poses((points[..., :2] / 0.5).astype(np.float32)))
         return np.concatenate(pictures)
 
     def weights(self) -> dict[str, torch.Tensor]:
         return {f"network.{k}": v for k, v in self.averaged.module.state_dict().items()}
+
+    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
+        super().begin_with({**self.state_dict(), **weights})
+        self.averaged.module.load_state_dict(self.network.state_dict())
 
     def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], str]:
         window = self.config.window
@@ -267,7 +273,7 @@ class Training(TrainingModule):
 
     def card(self) -> dict[str, Any]:
         facts = {"window": self.config.window, "placement": self.origin["placement"]}
-        return facts | {key: self.origin[key] for key in ("mean", "std", "music", "body")}
+        return facts | {key: self.origin[key] for key in (*_SCALE, "body")}
 
 
 def _moving_average(
@@ -284,11 +290,19 @@ def usable(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def data(
-    config: Config, kept: Sequence[Clip], held_out: Sequence[Clip]
+    config: Config,
+    kept: Sequence[Clip],
+    held_out: Sequence[Clip],
+    known: dict[str, Any] | None = None,
 ) -> tuple[Phrases, Phrases | None, dict[str, Any]]:
-    """Training and validation data, and what `Training` needs to know of them."""
+    """Training and validation data, and what `Training` needs to know of them.
+
+    Args:
+        known: the card's entry of the model that is trained further, whose scale is kept.
+    """
     shape = config.counts, FRAMES, config.n_mfcc
-    train = Phrases(kept, *shape, augment=True)
+    facts = None if known is None else {key: known[key] for key in _SCALE}
+    train = Phrases(kept, *shape, augment=True, facts=facts)
     # Figures on the same scale.
     held = Phrases(held_out, *shape, augment=False, facts=train.facts) if held_out else None
     return train, held, train.facts

@@ -160,7 +160,10 @@ def usable(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def data(
-    config: Config, kept: Sequence[Clip], held_out: Sequence[Clip]
+    config: Config,
+    kept: Sequence[Clip],
+    held_out: Sequence[Clip],
+    _: dict[str, Any] | None = None,
 ) -> tuple[Windows, Windows | None, dict[str, Any]]:
     """Training and validation data, and what `Training` needs to know of them."""
     windows = Windows(kept, config.window, config.n_mfcc, augment=True)

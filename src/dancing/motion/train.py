@@ -6,10 +6,26 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from dancing.bundle import Bundle
 from dancing.dataset import Dataset
+from dancing.errors import DancingError
 from dancing.motion import FAMILIES
-from dancing.training import check_run, configured, describe_data, fit, split
+from dancing.training import (
+    CHECKPOINT,
+    SafetensorsIO,
+    TrainingModule,
+    check_run,
+    configured,
+    describe_data,
+    fit,
+    split,
+)
 
 
 def train(
@@ -23,6 +39,7 @@ def train(
     batch_size: int = 64,
     device: str = "auto",
     resume: bool = False,
+    start_from: str | Path | None = None,
     seed: int = 0,
 ) -> dict[str, float]:
     """Train a motion model; see `dancing.training.fit` for the arguments and the result.
@@ -32,20 +49,39 @@ def train(
         run: the run folder.
         model: the family's name, a key of `dancing.motion.FAMILIES`.
         settings: fields of the family's Config, as 'name=value'.
+        start_from: a bundle (or an embedded dancer's name) whose motion model is trained further,
+            to take over the moves of a dancer from a few minutes of video. Its dimensions are
+            kept; `settings` may change how it learns.
 
     Raises:
         DancingError: when data, settings, device or run folder do not fit.
     """
     check_run(Path(run), resume)
     family = import_module(FAMILIES[model])
-    config = configured(family.Config, settings)
+    bundle = None if start_from is None else Bundle(start_from)
+    known = None if bundle is None else _known(bundle, model)
+    if resume:
+        stored = SafetensorsIO().load_checkpoint(Path(run) / CHECKPOINT)["hyper_parameters"]
+        known = stored["origin"] | {"config": stored["config"]}
+    config = configured(family.Config, settings, None if known is None else known["config"])
     with ExitStack() as stack:
         clips = [clip for path in datasets for clip in stack.enter_context(Dataset(path))]
         kept, held_out = split(family.usable(clips))
-        windows, validation, facts = family.data(config, kept, held_out)
+        windows, validation, facts = family.data(config, kept, held_out, known)
         origin = {"stage": "motion", "model": model, **describe_data(kept), **facts}
+        if known is not None:
+            # Once seen, always seen.
+            seen = known.get("training", known).get("sources", [])
+            origin["sources"] = sorted({*origin["sources"], *seen})
+
+    def build() -> TrainingModule:
+        module: TrainingModule = family.Training(config, origin)
+        if bundle is not None:
+            module.begin_with(_weights(bundle))
+        return module
+
     return fit(
-        lambda: family.Training(config, origin),
+        build,
         windows,
         validation,
         Path(run),
@@ -56,3 +92,20 @@ def train(
         resume=resume,
         seed=seed,
     )
+
+
+def _known(bundle: Bundle, model: str) -> dict[str, Any]:
+    """The card's entry of the model that is trained further."""
+    settings = bundle.settings("motion")
+    if settings.get("model") != model or not isinstance(settings.get("config"), dict):
+        raise DancingError(
+            f"{bundle.path}: its motion model is '{settings.get('model')}', not '{model}'"
+        )
+    return settings
+
+
+def _weights(bundle: Bundle) -> dict[str, torch.Tensor]:
+    try:
+        return load(bundle.file("motion.safetensors"))
+    except SafetensorError as error:
+        raise DancingError(f"{bundle.path}: its weights cannot be read ({error})") from error
