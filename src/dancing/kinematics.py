@@ -98,9 +98,11 @@ def contacts(room: Floats, fps: float) -> NDArray[np.bool_]:
     """(T, 2) whether the left and the right foot stand on the floor.
 
     A foot stands if its heel or toe is low and slow: within 5 cm of the clip's floor (the 95th
-    percentile of how low feet are) and below 0.25 m/s.
+    percentile of how low feet are) and below 0.25 m/s. A single pose stands.
     """
     down = np.zeros((len(room), 2), bool)
+    if len(room) < 2:
+        return ~down
     floor = np.percentile(room[:, [29, 30, 31, 32], 1], 95)
     for side, (_, heel, toe) in enumerate(_FEET):
         ends = gaussian_filter1d(room[:, [heel, toe]], 1.0, axis=0, mode="nearest")

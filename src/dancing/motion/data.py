@@ -15,6 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from dancing import kinematics, rhythm
 from dancing.dataset import Clip
 from dancing.errors import DancingError
+from dancing.phrases import TEMPO_STD
 from dancing.poses import body_frame, interpolate
 
 _MIN_EPOCH = 4096
@@ -180,7 +181,7 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
                 phase,
                 np.full(len(dance), heard),
                 (vigour - self._vigour[0]) / self._vigour[1],
-                tempo / _TEMPO_STD,
+                tempo / TEMPO_STD,
             ]
         )
         mask = _hidden(random, self._counts, self._frames)
@@ -199,13 +200,17 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         std = np.maximum(every.std(0), 0.005)
         vigour = np.concatenate([d["vigour"] for d in self._dances])
         tempo = np.concatenate([d["tempo"] for d in self._dances])
+        spectrum, axes = np.linalg.eigh(np.cov((every - every.mean(0)).T / std[:, None]))
         heard = [d["mfcc"] for d in self._dances if d["heard"]] or [np.ones((1, 1))]
         rise = float(np.clip(np.cov(tempo, vigour)[0, 1] / max(tempo.var(), 1e-4), 0.0, 1.0))
         within = [d["vigour"] - d["vigour"].mean() for d in self._dances]
         return {
             "mean": every.mean(0).round(5).tolist(),
             "std": std.round(5).tolist(),
-            "change_std": (change.std(0) / std).clip(0.01).tolist(),
+            "change_std": (change.std(0) / std).clip(0.01).round(5).tolist(),
+            # Principal components, the largest first.
+            "basis": torch.from_numpy(np.float32(axes.T[::-1].copy())),
+            "variance": torch.from_numpy(np.float32(spectrum[::-1].copy())),
             "music": {
                 "mfcc_std": np.concatenate(heard).std(0).clip(1.0).round(4).tolist(),
                 "vigour_mean": round(float(vigour.mean()), 4),
@@ -219,7 +224,6 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
 
 _UNHEARD = 0.3  # how often music, and the place in the phrase, are not told
 _BLUR = 0.03  # of what is known, in standard deviations: it comes from the model itself later
-_TEMPO_STD = 0.2
 _PARTS = (  # of the body, by their landmarks, that may be known alone
     tuple(range(0, 11)), (11, 13, 15, 17, 19, 21), (12, 14, 16, 18, 20, 22), (23, 24),
     (25, 27, 29, 31), (26, 28, 30, 32),

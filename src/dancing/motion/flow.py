@@ -5,9 +5,10 @@ network is told what of it is known (the end of the phrase before, or what the u
 music, the place in the phrase, the tempo and how vigorous the dance shall be, and fills in the
 rest. Between noise (t = 0) and dance (t = 1) lies a straight line, along which it is moved by the
 velocity that the network predicts (Lipman et al., Flow Matching for Generative Modeling, ICLR
-2023). As poses lie close to a surface of few dimensions, and noise does not, the network predicts
-the dance and the velocity follows from it (Li and He, Back to Basics: Let Denoising Generative
-Models Denoise, 2025).
+2023). Poses lie close to a plane of few dimensions, and noise does not: what lies outside of the
+principal components is dropped. In each component the best linear guess of the dance is known, and
+the network predicts what is missing to it, in units of its error (after Karras et al., Elucidating
+the Design Space of Diffusion-Based Generative Models, NeurIPS 2022, section 5, for each component).
 """
 
 from __future__ import annotations
@@ -27,14 +28,8 @@ from dancing.dataset import Clip
 from dancing.kinematics import CHANNELS, unpack
 from dancing.motion.data import Phrases
 from dancing.motion.lstm_vae import draw_poses
-from dancing.rhythm import PHRASE
+from dancing.phrases import CONTEXT, FRAMES
 from dancing.training import TrainingModule
-
-FRAMES = 12
-"""Poses a count: at 150 counts a minute 30 a second, at 75 still 15."""
-CONTEXT = PHRASE + 3
-"""What is known of a pose beside its music: place in the phrase (8, all 0 where unknown), whether
-the music is heard, vigour, tempo."""
 
 _SCALE = ("mean", "std", "change_std", "music")
 _DECAY = 0.999
@@ -48,6 +43,7 @@ class Config:
     Attributes:
         counts: length of a window; half of it is known from the window before.
         patch: poses that make one token.
+        components: principal components of poses that are moved; the rest stays at the mean.
         width: of a token.
         depth: transformer blocks.
         heads: of attention.
@@ -58,6 +54,7 @@ class Config:
 
     counts: int = 16
     patch: int = 3
+    components: int = 48
     width: int = 192
     depth: int = 6
     heads: int = 6
@@ -69,7 +66,7 @@ class Config:
         if min(self.counts, self.patch, self.width, self.depth, self.heads, self.steps) < 1:
             raise ValueError("all of them must be at least 1")
         if self.counts % 2 or FRAMES % self.patch or self.width % (2 * self.heads):
-            raise ValueError("counts must be even, patch a divisor of 12, width one of 2 * heads")
+            raise ValueError("counts must be even, patch a divisor of 9, width one of 2 * heads")
 
     @property
     def window(self) -> int:
@@ -121,15 +118,17 @@ class Denoiser(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        inputs = config.patch * (2 * CHANNELS + config.n_mfcc + CONTEXT)
-        self.enter = nn.Linear(inputs, width)
+        self.basis = nn.Buffer(torch.zeros(config.components, CHANNELS))
+        self.variance = nn.Buffer(torch.ones(config.components))
+        inputs = config.components + 2 * CHANNELS + config.n_mfcc + CONTEXT
+        self.enter = nn.Linear(config.patch * inputs, width)
         self.position = nn.Parameter(0.02 * torch.randn(config.window // config.patch, width))
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         shared = nn.Linear(width, 6 * width)
         self.modulation = nn.Sequential(nn.SiLU(), shared)
         self.blocks = nn.ModuleList(_Block(width, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width)
-        self.leave = nn.Linear(width, config.patch * CHANNELS)
+        self.leave = nn.Linear(width, config.patch * config.components)
         frequencies = torch.exp(-math.log(1000.0) * torch.arange(width // 2) / (width // 2))
         self.frequencies = nn.Buffer(1000.0 * frequencies, persistent=False)
         for layer in (shared, self.leave):
@@ -144,7 +143,13 @@ class Denoiser(nn.Module):
         mfcc: torch.Tensor,
         context: torch.Tensor,
     ) -> torch.Tensor:
-        rows = torch.cat([point, mask, mfcc, context], -1)
+        # Not in half precision: what is nearly done must not be spoilt.
+        with torch.autocast(point.device.type, enabled=False):
+            along = time[:, None, None]
+            components = point @ self.basis.T
+            noisy = along.square() * self.variance + (1 - along).square()
+            scaled = components / noisy.sqrt()
+        rows = torch.cat([scaled, mask * point, mask, mfcc, context], -1)
         patches = rows.unflatten(1, (-1, self.config.patch)).flatten(2)
         tokens = self.enter(patches) + self.position
         angles = time.unsqueeze(1) * self.frequencies
@@ -152,7 +157,11 @@ class Denoiser(nn.Module):
         modulation = modulation.unflatten(-1, (6, -1))
         for block in self.blocks:
             tokens = block(tokens, modulation)
-        return self.leave(self.norm(tokens)).unflatten(-1, (self.config.patch, -1)).flatten(1, 2)
+        found = self.leave(self.norm(tokens)).unflatten(-1, (self.config.patch, -1)).flatten(1, 2)
+        with torch.autocast(point.device.type, enabled=False):
+            guess = along * self.variance / noisy * components
+            error = (1 - along) * (self.variance / noisy).sqrt()
+            return (guess + error * found.float()) @ self.basis
 
 
 class Training(TrainingModule):
@@ -163,6 +172,9 @@ class Training(TrainingModule):
     def __init__(self, config: Config, origin: dict[str, Any]) -> None:
         super().__init__(config, origin)
         self.network = Denoiser(config)
+        if "basis" in origin:
+            self.network.basis.copy_(origin["basis"][: config.components])
+            self.network.variance.copy_(origin["variance"][: config.components])
         # What dances: an average over the last steps.
         self.averaged = AveragedModel(self.network, avg_fn=_moving_average)
         self.averaged.requires_grad_(False)
