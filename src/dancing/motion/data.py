@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,7 +110,8 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         augment: bool,
         facts: dict[str, Any] | None = None,
     ) -> None:
-        self._counts, self._frames, self._augment = counts, frames, augment
+        self.frames = frames
+        self._counts, self._augment = counts, augment
         usable = [c for c in clips if c.world is not None and c.beats is not None]
         usable = [c for c in usable if len(c.beats) >= counts // 2]  # type: ignore[arg-type]
         if not usable:
@@ -146,7 +147,7 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         music = self.facts["music"]
         self._mfcc_std = np.array(music["mfcc_std"], np.float32)
         self._vigour = music["vigour_mean"], music["vigour_std"]
-        self._order, self._signs = kinematics.mirror_map()
+        self.order, self.signs = kinematics.mirror_map()
         starts = [max(1, len(d["dance"]) // frames - counts + 1) for d in self._dances]
         step = 1 if augment else counts // 2
         self._windows = [(k, at) for k, n in enumerate(starts) for at in range(0, n, step)]
@@ -159,10 +160,10 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         which, start = self._windows[index % len(self._windows)]
         source = self._dances[which]
         random = np.random.default_rng(int(torch.randint(2**31, ())) if self._augment else index)
-        part = slice(start * self._frames, (start + self._counts) * self._frames)
+        part = slice(start * self.frames, (start + self._counts) * self.frames)
         raw = source["dance"][part]
         if self._augment and random.random() < 0.5:
-            raw = raw[:, self._order] * self._signs
+            raw = raw[:, self.order] * self.signs
         dance = ((raw - self._mean) / self._std).astype(np.float32)
         mfcc = source["mfcc"][part] / self._mfcc_std
         phase, vigour, tempo = (source[key][part] for key in ("phase", "vigour", "tempo"))
@@ -184,14 +185,19 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
                 tempo / TEMPO_STD,
             ]
         )
-        mask = _hidden(random, self._counts, self._frames)
+        mask = _hidden(random, self._counts, self.frames)
         known = dance + random.normal(0, _BLUR, dance.shape).astype(np.float32)
         arrays = {"dance": dance, "known": known, "mask": mask, "mfcc": mfcc, "context": context}
-        frames = self._counts * self._frames
+        frames = self._counts * self.frames
         arrays = {k: np.pad(v, ((0, frames - len(v)), (0, 0)), "edge") for k, v in arrays.items()}
         arrays["valid"] = (np.arange(frames) < len(dance)).astype(np.float32)
         arrays["mask"] = mask * arrays["valid"][:, None]
         return {key: torch.from_numpy(np.float32(value)) for key, value in arrays.items()}
+
+    def standardised(self) -> Iterator[NDArray[np.float64]]:
+        """Whole dances (T, CHANNELS)."""
+        for dance in self._dances:
+            yield (dance["dance"] - self._mean) / self._std
 
     def _facts(self) -> dict[str, Any]:
         """Scale of channels and music, and how vigour goes with tempo and loudness."""
@@ -200,7 +206,6 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         std = np.maximum(every.std(0), 0.005)
         vigour = np.concatenate([d["vigour"] for d in self._dances])
         tempo = np.concatenate([d["tempo"] for d in self._dances])
-        spectrum, axes = np.linalg.eigh(np.cov((every - every.mean(0)).T / std[:, None]))
         heard = [d["mfcc"] for d in self._dances if d["heard"]] or [np.ones((1, 1))]
         rise = float(np.clip(np.cov(tempo, vigour)[0, 1] / max(tempo.var(), 1e-4), 0.0, 1.0))
         within = [d["vigour"] - d["vigour"].mean() for d in self._dances]
@@ -208,9 +213,6 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
             "mean": every.mean(0).round(5).tolist(),
             "std": std.round(5).tolist(),
             "change_std": (change.std(0) / std).clip(0.01).round(5).tolist(),
-            # Principal components, the largest first.
-            "basis": torch.from_numpy(np.float32(axes.T[::-1].copy())),
-            "variance": torch.from_numpy(np.float32(spectrum[::-1].copy())),
             "music": {
                 "mfcc_std": np.concatenate(heard).std(0).clip(1.0).round(4).tolist(),
                 "vigour_mean": round(float(vigour.mean()), 4),
@@ -220,6 +222,29 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
                 "vigour_within": round(float(np.concatenate(within).std()), 4),
             },
         }
+
+
+def principal_components(phrases: Phrases, components: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The directions in which counts of a dance, and their mirror images, vary most.
+
+    Returns:
+        basis (components, frames * CHANNELS), orthonormal, and the variance (components,) in each,
+        the largest first; of standardised poses, about 0.
+    """
+    total = np.zeros(())
+    number = 0
+    for dance in phrases.standardised():
+        for poses in (dance, dance[:, phrases.order] * phrases.signs):
+            rows = poses[: len(poses) // phrases.frames * phrases.frames]
+            rows = rows.reshape(-1, phrases.frames * kinematics.CHANNELS)
+            total = total + rows.T @ rows
+            number += len(rows)
+    variance, axes = np.linalg.eigh(total / number)
+    best = np.argsort(variance)[::-1][:components]
+    return (
+        torch.from_numpy(np.float32(axes.T[best])),
+        torch.from_numpy(np.float32(variance[best].clip(1e-6))),
+    )
 
 
 _UNHEARD = 0.3  # how often music, and the place in the phrase, are not told

@@ -1,14 +1,16 @@
 """Flow matching in beat time: a transformer that turns noise into a phrase of dance.
 
-A window is `counts` counts of a dance, each of FRAMES poses at equal parts of the count. The
+A window is `counts` counts of a dance, each of FRAMES poses at equal parts of the count, and one
+token of the transformer. The
 network is told what of it is known (the end of the phrase before, or what the user holds), the
 music, the place in the phrase, the tempo and how vigorous the dance shall be, and fills in the
 rest. Between noise (t = 0) and dance (t = 1) lies a straight line, along which it is moved by the
 velocity that the network predicts (Lipman et al., Flow Matching for Generative Modeling, ICLR
-2023). Poses lie close to a plane of few dimensions, and noise does not: what lies outside of the
-principal components is dropped. In each component the best linear guess of the dance is known, and
-the network predicts what is missing to it, in units of its error (after Karras et al., Elucidating
-the Design Space of Diffusion-Based Generative Models, NeurIPS 2022, section 5, for each component).
+2023). Counts of a dance lie close to a plane of few dimensions, and noise does not: what lies
+outside of the principal components is dropped. In each component the best linear guess of the
+dance is known, and the network predicts what is missing to it, in units of its error (after Karras
+et al., Elucidating the Design Space of Diffusion-Based Generative Models, NeurIPS 2022, section 5,
+for each component).
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from dancing.dataset import Clip
 from dancing.kinematics import CHANNELS, unpack
-from dancing.motion.data import Phrases
+from dancing.motion.data import Phrases, principal_components
 from dancing.motion.lstm_vae import draw_poses
 from dancing.phrases import CONTEXT, FRAMES
 from dancing.training import TrainingModule
@@ -42,8 +44,7 @@ class Config:
 
     Attributes:
         counts: length of a window; half of it is known from the window before.
-        patch: poses that make one token.
-        components: principal components of poses that are moved; the rest stays at the mean.
+        components: principal components of a count's poses; what else there is of it, is dropped.
         width: of a token.
         depth: transformer blocks.
         heads: of attention.
@@ -53,20 +54,20 @@ class Config:
     """
 
     counts: int = 16
-    patch: int = 3
-    components: int = 48
+    components: int = 176
     width: int = 192
-    depth: int = 6
+    depth: int = 5
     heads: int = 6
     n_mfcc: int = 13
     learning_rate: float = 8e-4
     steps: int = 8000
 
     def __post_init__(self) -> None:
-        if min(self.counts, self.patch, self.width, self.depth, self.heads, self.steps) < 1:
-            raise ValueError("all of them must be at least 1")
-        if self.counts % 2 or FRAMES % self.patch or self.width % (2 * self.heads):
-            raise ValueError("counts must be even, patch a divisor of 9, width one of 2 * heads")
+        sizes = self.counts, self.components, self.width, self.depth, self.heads, self.steps
+        if min(sizes) < 1 or self.components > FRAMES * CHANNELS:
+            raise ValueError("all of them must be at least 1, components at most 909")
+        if self.counts % 2 or self.width % (2 * self.heads):
+            raise ValueError("counts must be even, width a multiple of 2 * heads")
 
     @property
     def window(self) -> int:
@@ -118,17 +119,17 @@ class Denoiser(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.basis = nn.Buffer(torch.zeros(config.components, CHANNELS))
+        self.basis = nn.Buffer(torch.zeros(config.components, FRAMES * CHANNELS))
         self.variance = nn.Buffer(torch.ones(config.components))
-        inputs = config.components + 2 * CHANNELS + config.n_mfcc + CONTEXT
-        self.enter = nn.Linear(config.patch * inputs, width)
-        self.position = nn.Parameter(0.02 * torch.randn(config.window // config.patch, width))
+        inputs = 3 * config.components + FRAMES * (config.n_mfcc + CONTEXT)
+        self.enter = nn.Linear(inputs, width)
+        self.position = nn.Parameter(0.02 * torch.randn(config.counts, width))
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         shared = nn.Linear(width, 6 * width)
         self.modulation = nn.Sequential(nn.SiLU(), shared)
         self.blocks = nn.ModuleList(_Block(width, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width)
-        self.leave = nn.Linear(width, config.patch * config.components)
+        self.leave = nn.Linear(width, config.components)
         frequencies = torch.exp(-math.log(1000.0) * torch.arange(width // 2) / (width // 2))
         self.frequencies = nn.Buffer(1000.0 * frequencies, persistent=False)
         for layer in (shared, self.leave):
@@ -143,25 +144,31 @@ class Denoiser(nn.Module):
         mfcc: torch.Tensor,
         context: torch.Tensor,
     ) -> torch.Tensor:
+        point, mask, music = (
+            rows.unflatten(1, (-1, FRAMES)).flatten(2)
+            for rows in (point, mask, torch.cat([mfcc, context], -1))
+        )
         # Not in half precision: what is nearly done must not be spoilt.
         with torch.autocast(point.device.type, enabled=False):
             along = time[:, None, None]
             components = point @ self.basis.T
             noisy = along.square() * self.variance + (1 - along).square()
             scaled = components / noisy.sqrt()
-        rows = torch.cat([scaled, mask * point, mask, mfcc, context], -1)
-        patches = rows.unflatten(1, (-1, self.config.patch)).flatten(2)
-        tokens = self.enter(patches) + self.position
+            known = (mask * point) @ self.basis.T
+            # How much of each component is known.
+            share = mask @ self.basis.square().T
+        tokens = self.enter(torch.cat([scaled, known, share, music], -1)) + self.position
         angles = time.unsqueeze(1) * self.frequencies
         modulation = self.modulation(self.time(torch.cat([angles.sin(), angles.cos()], -1)))
         modulation = modulation.unflatten(-1, (6, -1))
         for block in self.blocks:
             tokens = block(tokens, modulation)
-        found = self.leave(self.norm(tokens)).unflatten(-1, (self.config.patch, -1)).flatten(1, 2)
+        found = self.leave(self.norm(tokens))
         with torch.autocast(point.device.type, enabled=False):
             guess = along * self.variance / noisy * components
             error = (1 - along) * (self.variance / noisy).sqrt()
-            return (guess + error * found.float()) @ self.basis
+            dance = (guess + error * found.float()) @ self.basis
+        return dance.unflatten(-1, (FRAMES, -1)).flatten(1, 2)
 
 
 class Training(TrainingModule):
@@ -172,9 +179,9 @@ class Training(TrainingModule):
     def __init__(self, config: Config, origin: dict[str, Any]) -> None:
         super().__init__(config, origin)
         self.network = Denoiser(config)
-        if "basis" in origin:
-            self.network.basis.copy_(origin["basis"][: config.components])
-            self.network.variance.copy_(origin["variance"][: config.components])
+        if "basis" in origin:  # else it comes with the weights
+            self.network.basis.copy_(origin["basis"])
+            self.network.variance.copy_(origin["variance"])
         # What dances: an average over the last steps.
         self.averaged = AveragedModel(self.network, avg_fn=_moving_average)
         self.averaged.requires_grad_(False)
@@ -317,4 +324,5 @@ def data(
     train = Phrases(kept, *shape, augment=True, facts=facts)
     # Figures on the same scale.
     held = Phrases(held_out, *shape, augment=False, facts=train.facts) if held_out else None
-    return train, held, train.facts
+    basis, variance = principal_components(train, config.components)
+    return train, held, train.facts | {"basis": basis, "variance": variance}
