@@ -107,7 +107,7 @@ class PhraseDancer:
 
     def warped(self, dance: NDArray[np.float32], positions: Floats) -> Floats:
         """A standardised dance at rising positions on the counts: points (T, 33, 3), at home 0."""
-        channels = _between(dance, positions * FRAMES) * self._std + self._mean
+        channels = _between(_joined(dance), positions * FRAMES) * self._std + self._mean
         points, down = kinematics.unpack(channels)
         points = kinematics.with_bones(points, self.bones)
         return kinematics.plant_feet(points, down > 0)
@@ -223,6 +223,26 @@ class PhraseDancer:
         """How far the pose at rest is moved down or up to stand on the dance's floor."""
         floor = np.percentile(points[:, [29, 30, 31, 32], 1].max(1), 80)
         return np.array([0.0, floor - self._rest[[29, 30, 31, 32], 1].max(), 0.0])
+
+
+def _joined(dance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A dance (T, d) without the small steps that it takes between two counts.
+
+    The model makes each count as a whole, so that its error jumps where the next begins. What the
+    jump is more than the speed around it is shared out to the poses on both sides.
+    """
+    dance = dance.copy()
+    first = np.arange(FRAMES, len(dance) - 2, FRAMES)
+    speed = (dance[first - 1] - dance[first - 2] + dance[first + 1] - dance[first]) / 2
+    jump = dance[first] - dance[first - 1] - speed
+    for away in range(_SHARED):
+        part = 0.5 * np.cos(np.pi / 2 * (away + 0.5) / _SHARED) ** 2 * jump
+        dance[first - 1 - away] += part
+        dance[first + away] -= part
+    return dance
+
+
+_SHARED = 4  # poses on either side
 
 
 def _between(rows: NDArray[np.float32], positions: Floats) -> Floats:
