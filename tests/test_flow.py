@@ -1,7 +1,5 @@
 """The motion model `flow`: trained for seconds on a puppet through the real command line."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -211,8 +209,8 @@ def test_kept_frames_and_joints_are_kept_and_the_rest_is_filled_in(dance, traine
     np.testing.assert_allclose(made.landmarks[:90][kept], landmarks[kept], atol=1e-6)
     assert np.abs(made.world[:90]).max() < 2, "nothing of what was hidden is left"
     assert len(made) == 19 * 30
-    jumps = np.linalg.norm(np.diff(made.world[:120, 16], axis=0), axis=-1)
-    assert jumps.max() < 0.25, "no leap where the kept part ends"
+    speed = np.linalg.norm(np.diff(made.world[:120, 28], axis=0), axis=-1)
+    assert speed.max() < 0.1, "no leap of a foot where the gap begins and ends"
 
 
 def test_a_dance_begins_with_the_start_pose(dance, trained, song, tmp_path):
@@ -254,24 +252,20 @@ def test_training_goes_on_from_a_bundle_with_other_moves(trained, data, tmp_path
     with DatasetWriter(tmp_path / "own.h5") as writer:
         poses, mfcc = a_dance(20, 100, 77)
         writer.clip("own", poses, mfcc=mfcc, source="own.mp4")
-    warnings.simplefilter("ignore", DancingWarning)  # too few songs to hold any out
-    fresh, further = (
-        run("train", "motion", tmp_path / "own.h5", "-o", tmp_path / name, "--device", "cpu",
-            "--batch-size", 128, "--epochs", 1, *options)
-        for name, options in (
-            ("fresh", TINY), ("further", ("--start-from", trained / "puppet")),
-        )
-    )  # fmt: skip
-
-    def error(text):
-        return float(text.split("train_error")[1].split()[0])
-
-    assert error(further) < error(fresh)
-    run("export", tmp_path / "further", "-o", tmp_path / "bundle")
-    old, new = (
-        Bundle(path).settings("motion") for path in (trained / "puppet", tmp_path / "bundle")
-    )
+    with pytest.warns(DancingWarning, match="too few songs"):
+        run(
+            "train", "motion", tmp_path / "own.h5", "-o", tmp_path / "run", "--device", "cpu",
+            "--batch-size", 512, "--epochs", 1, "--start-from", trained / "puppet",
+            "--set", "learning_rate=1e-9",
+        )  # fmt: skip
+    run("export", tmp_path / "run", "-o", tmp_path / "bundle")
+    bundles = [Bundle(path) for path in (trained / "puppet", tmp_path / "bundle")]
+    old, new = (load(bundle.file("motion.safetensors")) for bundle in bundles)
+    for name, weights in old.items():
+        torch.testing.assert_close(new[name].float(), weights.float(), rtol=0.002, atol=1e-4)
+    old, new = (bundle.settings("motion") for bundle in bundles)
     assert new["config"]["counts"] == 8 and new["mean"] == old["mean"]
+    assert new["body"]["home"] != old["body"]["home"]
     assert set(old["training"]["sources"]) < set(new["training"]["sources"])
     refused = run(
         "train", "motion", data, "-o", tmp_path / "no", "--model", "lstm-vae",

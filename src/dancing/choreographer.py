@@ -179,13 +179,13 @@ class _Stage:
         scale, shift = _scale(self._place), np.array([self._place["x"], self._place["y"]])
         flat = (poses.landmarks - shift) / scale * self._torso + self._middle
         focal = self._dancer.focal
-        world = poses.world.astype(np.float64)
-        place = kinematics.locate(flat, world, 1.0, focal, poses.fps) - self._dancer.home
-        down = kinematics.contacts(world + place[:, None], poses.fps)
-        channels = kinematics.pack(world, place, 2.0 * down - 1)
         visible = _visible(poses)
-        feet = visible[:, [[27, 29, 31], [28, 30, 32]]].all(2)
-        known = np.concatenate([np.repeat(visible, 3, axis=1), feet], axis=1)
+        world = poses.world.astype(np.float64)
+        place = kinematics.locate(flat, world, 1.0, focal, poses.fps, visible)
+        contact = np.zeros((len(world), 2))
+        channels = kinematics.pack(world, place - self._dancer.home, contact)
+        # Whether feet stand follows from the poses; the model shall say so.
+        known = np.concatenate([np.repeat(visible, 3, axis=1), contact > 0], axis=1)
         return Held(channels, known)
 
 

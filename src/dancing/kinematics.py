@@ -54,22 +54,38 @@ def fit_focal(clips: Sequence[tuple[NDArray[Any], NDArray[Any], float]]) -> floa
     return float(_FOCALS[int(np.argmin([error(focal) for focal in _FOCALS]))])
 
 
-def locate(picture: Floats, world: Floats, aspect: float, focal: float, fps: float) -> Floats:
+def locate(
+    picture: Floats,
+    world: Floats,
+    aspect: float,
+    focal: float,
+    fps: float,
+    seen: NDArray[np.bool_] | None = None,
+) -> Floats:
     """Where the mid-hip is in the room: (T, 3) metres.
 
-    Least squares over all landmarks, frame by frame; the depth is smoothed over time, and the
+    Least squares over the landmarks, frame by frame; the depth is smoothed over time, and the
     sideways place found again for it.
 
     Args:
         picture: (T, 33, 2) landmarks in [0, 1].
         world: (T, 33, 3) metres, hip-centred.
+        seen: (T, 33) which landmarks count. Default: all. Frames with fewer than four are bridged.
     """
+    seen = np.ones(world.shape[:2], bool) if seen is None else seen
+    frames = np.arange(len(world))
+    enough = seen.sum(1) >= 4
+    if not enough.any():
+        return np.tile([0.0, 0.0, 3.0], (len(world), 1))
     points = _centred(picture, aspect)
-    place = _solve(points, world, focal)
-    depth = gaussian_filter1d(place[:, 2], _DEPTH_SMOOTHING * fps, mode="nearest")
+    depth = _solve(points, world, focal, seen)[:, 2]
+    depth = np.interp(frames, frames[enough], depth[enough])
+    depth = gaussian_filter1d(depth, _DEPTH_SMOOTHING * fps, mode="nearest")
     reach = np.maximum(depth[:, None] + world[..., 2], 0.1)
-    sideways = (points * reach[..., None] / focal - world[..., :2]).mean(1)
-    return np.column_stack([sideways, depth])
+    sideways = points * reach[..., None] / focal - world[..., :2]
+    place = (sideways * seen[..., None]).sum(1) / np.maximum(seen.sum(1), 1)[:, None]
+    place = np.column_stack([np.interp(frames, frames[enough], x[enough]) for x in place.T])
+    return np.column_stack([place, depth])
 
 
 def project(points: Floats, focal: float, aspect: float) -> Floats:
@@ -82,13 +98,17 @@ def _centred(picture: Floats, aspect: float) -> Floats:
     return np.asarray(picture, np.float64) * [aspect, 1.0] - [aspect / 2, 0.5]
 
 
-def _solve(points: Floats, world: Floats, focal: float) -> Floats:
+def _solve(
+    points: Floats, world: Floats, focal: float, seen: NDArray[np.bool_] | None = None
+) -> Floats:
     """p (z + w_z) = f (r + w) is linear in the place (r, z)."""
     world = np.asarray(world, np.float64)
     matrix = np.zeros((*points.shape, 3))
     matrix[..., 0, 0] = matrix[..., 1, 1] = focal
     matrix[..., 2] = -points
     target = points * world[..., 2:] - focal * world[..., :2]
+    if seen is not None:
+        matrix, target = matrix * seen[..., None, None], target * seen[..., None]
     matrix, target = matrix.reshape(len(points), -1, 3), target.reshape(len(points), -1)
     normal = np.einsum("tij,tik->tjk", matrix, matrix) + 1e-9 * np.eye(3)
     return np.linalg.solve(normal, np.einsum("tij,ti->tj", matrix, target)[..., None])[..., 0]

@@ -151,8 +151,14 @@ class PhraseDancer:
             return None
         positions = np.arange(len(counts) * FRAMES) / FRAMES
         at = (counts.at(positions) - LEAD) * FPS
-        known = held.known[np.clip(np.rint(at), 0, len(held.known) - 1).astype(int)].astype(float)
-        known[(at < -0.5) | (at > len(held.known) - 0.5)] = 0
+        below, above = (
+            held.known[np.clip(rounded, 0, len(held.known) - 1).astype(int)]
+            for rounded in (np.floor(at), np.ceil(at))
+        )
+        known = (below & above).astype(np.float64)
+        # The song may begin, and what is given end, between two poses.
+        half = np.gradient(at)[:, None] / 2
+        known *= (at[:, None] >= -half) & (at[:, None] <= len(held.known) - 1 + half)
         return (interpolate(held.channels, at) - self._mean) / self._std, known
 
     def _phrases(

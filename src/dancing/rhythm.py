@@ -26,8 +26,11 @@ PHRASE = 8
 """Counts of a phrase: dancers count to eight, two bars of four."""
 MADE_UP = 80.0
 """Counts a minute where no beat is heard."""
-QUIET = 35.0
-"""Decibels below the song's loud passages at which it counts as silent."""
+QUIET = 15.0
+"""Decibels below the song's loud passages at which it may be silent."""
+FLAT = 2.0
+"""Decibels by which the spectrum of silence differs from a constant: all bands are at the bottom
+of what features tell apart."""
 
 _FEWEST = 4
 _CLOSEST = 0.15
@@ -143,12 +146,18 @@ def energy(mfcc: NDArray[np.floating], counts: Counts) -> Floats:
 
 
 def sounding(mfcc: NDArray[np.floating], frames: int) -> NDArray[np.bool_]:
-    """(frames,) whether there is music: the level is within QUIET of the song's loud passages."""
-    level = loudness(mfcc)
-    level = level[np.minimum(np.arange(frames), len(level) - 1)]
+    """(frames,) whether there is music: the sound is not both low and without any shape.
+
+    See QUIET and FLAT. Features reach 80 dB below the song's loudest band, so that a calm passage
+    has a shape, and silence and its hiss have none.
+    """
+    rows = np.asarray(mfcc, np.float64)[np.minimum(np.arange(frames), len(mfcc) - 1)]
+    level = loudness(rows)
     loud = float(np.percentile(level, 90))
-    nothing = float(np.ptp(level)) < 1.0 and loud < _NOTHING
-    return np.zeros(frames, bool) if nothing else level > loud - QUIET
+    if float(np.ptp(level)) < 1.0 and loud < _NOTHING:
+        return np.zeros(frames, bool)
+    shape = np.sqrt((rows[:, 1:] ** 2).sum(1) / N_MELS)
+    return (level > loud - QUIET) | (shape > FLAT)
 
 
 _NOTHING = -70.0  # decibels of a song that is silent throughout
