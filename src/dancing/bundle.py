@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dancing.audio import N_MFCC
 from dancing.errors import DancingError
 from dancing.retarget import BONE_KINDS
 
@@ -112,6 +113,8 @@ class Bundle:
             raise DancingError(f"{self.path}: {stage}.onnx cannot be loaded ({error})") from error
         found = {entry.name for entry in session.get_inputs()}
         expected = {"motion": {"mfcc", "noise"}, "image": {"landmarks"}}[stage]
+        if "body" in self.card[stage]:
+            expected = {"point", "time", "mask", "mfcc", "context"}
         if "margin" in self.card[stage]:
             expected = expected | {"corners", "crop"}
         if found != expected:
@@ -184,6 +187,15 @@ def _check_motion(settings: dict[str, Any]) -> None:
     _check_proportions(settings)
     if not (type(settings["window"]) is int and 2 <= settings["window"] <= 10_000):
         raise ValueError("window")
+    if "body" in settings:
+        _numbers(settings["mean"], 101)
+        _numbers(settings["std"], 101)
+        music, body = settings["music"], settings["body"]
+        _numbers(music["mfcc_std"], N_MFCC)
+        names = ("within", "std", "at_tempo")
+        _numbers([music["tempo_mean"], *(music[f"vigour_{name}"] for name in names)], 4)
+        _numbers(body["bones"], 19)
+        _numbers([body["focal"], *body["home"]], 4)
 
 
 def _check_image(settings: dict[str, Any]) -> None:

@@ -91,6 +91,15 @@ def generate(
         str | None, typer.Option(help="Name or bundle whose motion model makes the poses.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same dance.")] = 0,
+    energy: Annotated[
+        float, typer.Option(min=0, max=2, help="How vigorous; 1 is what the music asks for.")
+    ] = 1.0,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the poses of this file, fill in the rest.")
+    ] = None,
+    start_pose: Annotated[
+        Path | None, typer.Option(help="Begin with the first pose of this file.")
+    ] = None,
     poses: Annotated[
         Path | None, typer.Option(help="Write the poses too: OUT.npz, .json or .csv.")
     ] = None,
@@ -136,6 +145,9 @@ def generate(
                     dancer=dancer,
                     motion=motion,
                     seed=seed,
+                    energy=energy,
+                    keep=keep,
+                    start_pose=start_pose,
                     poses=poses,
                     poses_from=poses_from,
                     as_is=as_is,
@@ -217,6 +229,9 @@ def _train(stage: str, model: str | None, **arguments: Any) -> None:
 _Data = Annotated[list[Path], typer.Argument(help="Datasets, DATA.h5.")]
 _Run = Annotated[Path, typer.Option("-o", "--output", help="The run folder.")]
 _Model = Annotated[str | None, typer.Option(help="Model family; default: the best one.")]
+_Start = Annotated[
+    str | None, typer.Option("--from", help="Start from this dancer's weights, or a bundle's.")
+]
 _Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the model, NAME=VALUE.")
 ]
@@ -237,6 +252,7 @@ def train_motion(
     batch_size: _BatchSize = 64,
     device: _DeviceOption = Device.AUTO,
     resume: _Resume = False,
+    start: _Start = None,
     seed: int = 0,
 ) -> None:
     """Train stage 1, music to poses."""
@@ -251,6 +267,7 @@ def train_motion(
         batch_size=batch_size,
         device=device.value,
         resume=resume,
+        start=start,
         seed=seed,
     )
 
@@ -266,9 +283,7 @@ def train_image(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Pictures a step; default: the model's.")
     ] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", help="Start from this dancer's weights, or a bundle's.")
-    ] = None,
+    start: _Start = None,
     device: _DeviceOption = Device.AUTO,
     resume: _Resume = False,
     seed: int = 0,

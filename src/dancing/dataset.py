@@ -59,6 +59,7 @@ class Clip:
         visibility: (T, 33) float32, or None.
         world: (T, 33, 3) float32 metres, hip-centred, or None.
         beats: (B,) float64 seconds, or None.
+        downbeats: (D,) float64 seconds, the beats that begin a bar, or None.
         mfcc: (T_a, n_mfcc) float32 as stored, or None for a clip without sound.
         frames: h5py dataset (T, H, W, 3) uint8 RGB, or None.
         matte: h5py dataset (T, H, W) uint8, or None.
@@ -82,6 +83,7 @@ class Clip:
         self.visibility = self._optional("pose_visibility", (frames, N_LANDMARKS), np.float32)
         self.world = self._optional("pose_world_landmarks", (frames, N_LANDMARKS, 3), np.float32)
         self.beats = self._optional("beats", (None,), np.float64)
+        self.downbeats = self._optional("downbeats", (None,), np.float64)
         mfcc = self._optional("audio_mfcc_sequences", (None, None), np.float32)
         self.mfcc = mfcc if mfcc is not None and len(mfcc) else None
         self.frames = self._picture("frames", 4)
@@ -323,6 +325,7 @@ class DatasetWriter:
         poses: PoseSequence,
         *,
         mfcc: NDArray[np.float32] | None = None,
+        downbeats: NDArray[np.float64] | None = None,
         frames: Iterator[NDArray[np.uint8] | Packed] | None = None,
         mattes: Iterator[NDArray[np.uint8] | Packed] | None = None,
         **attributes: str | float | int,
@@ -333,6 +336,7 @@ class DatasetWriter:
             name: the group's name; made unique by a number if taken.
             poses: the movement; its beats, visibility and world landmarks are kept.
             mfcc: (T_a, n_mfcc) float32; None for a clip without sound.
+            downbeats: (D,) seconds, the beats that begin a bar, where known.
             frames: T pictures (H, W, 3) uint8, taken one by one.
             mattes: T mattes (H, W) uint8, taken one by one.
             attributes: further attributes, such as source, song, sample_rate, hop_length.
@@ -353,6 +357,7 @@ class DatasetWriter:
             ("pose_visibility", poses.visibility),
             ("pose_world_landmarks", poses.world),
             ("beats", poses.beats),
+            ("downbeats", downbeats),
         ):
             if value is not None:
                 group[key] = value

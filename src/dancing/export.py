@@ -97,7 +97,7 @@ def export(
         }
         files |= module.files()
         files[f"{stage}.onnx"] = _onnx(module)
-        halves = {key: _half(value) for key, value in module.kept_state().items()}
+        halves = {key: _half(value) for key, value in module.weights().items()}
         files[f"{stage}.safetensors"] = save(halves)
     card["files"] = {key: hashlib.sha256(value).hexdigest() for key, value in files.items()}
     files[CARD] = (json.dumps(card, indent=2) + "\n").encode()

@@ -35,6 +35,7 @@ from dancing.video import FPS, ahead, fitting_width, probe, read_frames, resize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dancing.audio import Song
     from dancing.pipeline import Progress
 
 SIZE = 640
@@ -451,6 +452,7 @@ class _Clip:
     name: str
     poses: PoseSequence
     mfcc: NDArray[np.float32] | None
+    downbeats: NDArray[np.float64] | None
     attributes: dict[str, Any]
     frames: tuple[_Spool, Iterable[int]] | None = None
     mattes: tuple[_Spool, Iterable[int]] | None = None
@@ -460,6 +462,7 @@ class _Clip:
             self.name,
             self.poses,
             mfcc=self.mfcc,
+            downbeats=self.downbeats,
             frames=_from_spool(self.frames),
             mattes=_from_spool(self.mattes),
             **self.attributes,
@@ -583,7 +586,7 @@ def _clips_of_video(
             report.warnings.append(f"{path}: several people, the largest was followed")
     else:
         pieces = [_labelled_piece(labels.poses, path, count, aspect, tracks, exact_mattes)]
-    mfcc, beats = _music_of_video(path, info.has_sound, report)
+    mfcc, beats, downbeats = _music_of_video(path, info.has_sound, report)
 
     clips: list[_Clip] = []
     for piece in pieces:
@@ -598,6 +601,7 @@ def _clips_of_video(
                 path.stem if not clips else f"{path.stem}_{len(clips) + 1}",
                 poses,
                 music,
+                None if downbeats is None else _within(downbeats - start / FPS, poses.duration),
                 {"source": path.name, "start": start / FPS}
                 | ({} if music is None else _feature_constants()),
                 (pictures, frames),
@@ -682,18 +686,18 @@ def _labelled_mattes(
 
 def _music_of_video(
     path: Path, has_sound: bool, report: FileReport
-) -> tuple[NDArray[np.float32] | None, NDArray[np.float64] | None]:
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]:
     from dancing.audio import load_song
 
     if not has_sound:
         report.warnings.append(f"{path}: has no sound, its clips have no music")
-        return None, None
+        return None, None, None
     try:
         song = load_song(path)
     except DancingError as error:
         report.warnings.append(str(error))
-        return None, None
-    return song.mfcc, song.beats
+        return None, None, None
+    return song.mfcc, song.beats, song.downbeats
 
 
 def _feature_constants() -> dict[str, int]:
@@ -717,7 +721,7 @@ class _SongBook:
             raise DancingError(f"{folder}: no such folder of songs")
         songs = expand([folder], MEDIA_SUFFIXES, "songs")
         self._songs = sorted(songs, key=lambda song: len(song.stem), reverse=True)
-        self._features: dict[Path, tuple[NDArray[np.float32], NDArray[np.float64]]] = {}
+        self._heard: dict[Path, Song] = {}
 
     def find(self, pose_file: Path) -> Path | None:
         """The song named in the file, else the one whose name is the longest in the file's."""
@@ -730,14 +734,13 @@ class _SongBook:
                 return song
         return None
 
-    def features(self, song: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """MFCC (T, 13) and beats (B,) of a song; kept, as several dances share a song."""
+    def heard(self, song: Path) -> Song:
+        """A song without its sound; kept, as several dances share a song."""
         from dancing.audio import load_song
 
-        if song not in self._features:
-            heard = load_song(song)
-            self._features[song] = heard.mfcc, heard.beats
-        return self._features[song]
+        if song not in self._heard:
+            self._heard[song] = replace(load_song(song), audio=np.zeros(0, np.float32))
+        return self._heard[song]
 
 
 def _song_named_in(pose_file: Path) -> str | None:
@@ -759,15 +762,16 @@ def _read_poses(path: Path, songs: _SongBook | None) -> _Result:
     try:
         poses = PoseSequence.load(path).resampled(FPS)
         song = None if songs is None else songs.find(path)
-        mfcc = None
+        mfcc = downbeats = None
         if songs is not None and song is not None:
-            rows, beats = songs.features(song)
-            mfcc = rows[np.minimum(np.arange(len(poses)), len(rows) - 1)]
+            heard = songs.heard(song)
+            mfcc = heard.mfcc[np.minimum(np.arange(len(poses)), len(heard.mfcc) - 1)]
+            downbeats = _within(heard.downbeats, poses.duration)
             attributes |= {"song": song.name} | _feature_constants()
             if poses.beats is None:
-                poses = replace(poses, beats=_within(beats, poses.duration))
+                poses = replace(poses, beats=_within(heard.beats, poses.duration))
     except DancingError as error:
         report.error = str(error)
         return report, []
     report.clips, report.frames, report.silent = 1, len(poses), mfcc is None
-    return report, [_Clip(path.stem, poses, mfcc, attributes)]
+    return report, [_Clip(path.stem, poses, mfcc, downbeats, attributes)]

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,6 +84,9 @@ def generate(
     dancer: str | Path = "default",
     motion: str | Path | None = None,
     seed: int = 0,
+    energy: float = 1.0,
+    keep: str | Path | None = None,
+    start_pose: str | Path | None = None,
     poses: str | Path | None = None,
     poses_from: str | Path | None = None,
     as_is: bool = False,
@@ -102,6 +106,9 @@ def generate(
         motion: the bundle whose motion model is used. Default: the dancer's own, else the
             default dancer's.
         seed: the same seed gives the same file.
+        energy: how vigorous the dance is, 0 to 2; 1 is what the music asks for.
+        keep: a pose file whose poses are kept; the rest of the dance is filled in.
+        start_pose: a pose file; the dance begins with its first pose.
         poses: a pose file to write beside the video.
         poses_from: a pose file to draw instead of new poses.
         as_is: draw poses exactly where they are. Default: with the dancer's own proportions, in
@@ -130,7 +137,9 @@ def generate(
         raise DancingError(f"{poses}: poses are written as .npz, .json or .csv")
     if not np.isfinite(start) or (duration is not None and not np.isfinite(duration)):
         raise DancingError("start and duration are numbers of seconds")
-    _spare_inputs([song, poses_from, background], [output, poses])
+    _spare_inputs([song, poses_from, keep, start_pose, background], [output, poses])
+    if keep is not None and start_pose is not None:
+        raise DancingError("kept poses (--keep) have a first pose: give no --start-pose beside")
     bundle = Bundle(dancer)
     drawer = Dancer(bundle, height)
     drawer.check(style, scene)
@@ -142,7 +151,12 @@ def generate(
         tell("listening", 0, 1)
         music = load_song(song, start, duration)
         tell("listening", 1, 1)
-        sequence, body = _choreograph(music, song, bundle, motion, seed, drawer, tell)
+        wishes = {
+            "energy": energy,
+            "keep": None if keep is None else PoseSequence.load(keep),
+            "start_pose": None if start_pose is None else PoseSequence.load(start_pose),
+        }
+        sequence, body = _choreograph(music, song, bundle, motion, seed, wishes, drawer, tell)
     if not as_is:
         sequence = drawer.fit(sequence, body)
     if poses_only:
@@ -176,6 +190,7 @@ def _choreograph(
     bundle: Bundle,
     motion: str | Path | None,
     seed: int,
+    wishes: dict[str, Any],
     drawer: Dancer,
     tell: Progress,
 ) -> tuple[PoseSequence, dict[str, float] | None]:
@@ -191,7 +206,7 @@ def _choreograph(
     else:
         motion_bundle = Bundle(motion)
     tell("choreographing", 0, 1)
-    sequence = Choreographer(motion_bundle)(music, seed, drawer.placement)
+    sequence = Choreographer(motion_bundle)(music, seed, drawer.placement, **wishes)
     tell("choreographing", 1, 1)
     return sequence, motion_bundle.settings("motion").get("proportions")
 

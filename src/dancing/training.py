@@ -97,6 +97,18 @@ class TrainingModule(L.LightningModule):
         """What is exported to ONNX: the module, example inputs by name, the outputs' names."""
         raise NotImplementedError
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What the bundle keeps to go on training from."""
+        return self.state_dict()
+
+    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
+        """Go on from what `weights` kept.
+
+        Raises:
+            RuntimeError: when they are of another model.
+        """
+        self.load_state_dict(weights)
+
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         """Which axes of the exported inputs and outputs vary; by default the batch."""
         _, inputs, outputs = self.deployed()
@@ -105,18 +117,6 @@ class TrainingModule(L.LightningModule):
     def calibration(self) -> list[dict[str, NDArray[Any]]]:
         """Typical inputs, if the exported convolutions are to compute in eight bits."""
         return []
-
-    def kept_state(self) -> dict[str, torch.Tensor]:
-        """The weights that a bundle keeps to go on training from, by name."""
-        return self.state_dict()
-
-    def start_from(self, state: dict[str, torch.Tensor]) -> None:
-        """Take over the weights that a bundle kept.
-
-        Raises:
-            RuntimeError: when they do not fit.
-        """
-        self.load_state_dict(state)
 
     def card(self) -> dict[str, Any]:
         """What the bundle's card says of this stage: all that inference needs to know."""
@@ -159,14 +159,17 @@ class SafetensorsIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def configured(kind: Any, settings: Sequence[str]) -> Any:
+def configured(kind: Any, settings: Sequence[str], base: dict[str, Any] | None = None) -> Any:
     """A family's Config with some fields set, each given as 'name=value'.
+
+    Args:
+        base: values of the other fields, if not the defaults.
 
     Raises:
         DancingError: for an unknown name or a value of the wrong type.
     """
     fields = {name: getattr(kind, name) for name in kind.__dataclass_fields__}
-    values: dict[str, Any] = {}
+    values = {name: value for name, value in (base or {}).items() if name in fields}
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in fields:
@@ -334,7 +337,7 @@ def start_from(module: TrainingModule, bundle: Bundle) -> TrainingModule:
         raise DancingError(f"{bundle.path}: its {stage} model is '{there}', not '{model}'")
     content = bundle.file(f"{stage}.safetensors")
     try:
-        module.start_from({name: value.float() for name, value in load(content).items()})
+        module.begin_with(load(content))
     except (SafetensorError, RuntimeError) as error:
         raise DancingError(
             f"{bundle.path}: its {stage} model does not fit the settings ({error})"

@@ -521,8 +521,7 @@ def _piece(clip: Clip, exact: dict[str, Floats]) -> _Piece:
 def song_of(clip: Clip) -> Song:
     """A clip's music as the choreographer wants it: a Song without its sound.
 
-    Features at 30 rows a second, and the beats that the clip has. Downbeats are not stored in
-    datasets.
+    Features at 30 rows a second, and the beats and downbeats that the clip has.
     """
     rows = clip.features_at_poses()
     if rows is None:
@@ -536,7 +535,7 @@ def song_of(clip: Clip) -> Song:
         sample_rate=SAMPLE_RATE,
         mfcc=interpolate(rows, np.arange(frames) / FPS * clip.fps),
         beats=beats,
-        downbeats=np.zeros(0),
+        downbeats=np.zeros(0) if clip.downbeats is None else clip.downbeats,
         tempo=60 / float(np.median(between)) if len(between) and np.median(between) > 0 else 0.0,
         duration=clip.duration,
     )

@@ -494,7 +494,7 @@ class Training(TrainingModule):
             )
         return inputs
 
-    def kept_state(self) -> dict[str, torch.Tensor]:
+    def weights(self) -> dict[str, torch.Tensor]:
         return {
             **{
                 f"drawer.{name}": value for name, value in self.averaged.module.state_dict().items()
@@ -502,8 +502,8 @@ class Training(TrainingModule):
             **{f"judges.{name}": value for name, value in self.judges.state_dict().items()},
         }
 
-    def start_from(self, state: dict[str, torch.Tensor]) -> None:
-        self.load_state_dict(state, strict=False)
+    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
+        self.load_state_dict(weights, strict=False)
         self.averaged.module.load_state_dict(self.drawer.state_dict())
 
     def card(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ MFCC (T, 13) -> LSTM 128 -> LSTM 128 -> z_mean, z_log_var -> z -> Dense 128 -> r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dancing.dataset import Clip
+from dancing.motion.data import Windows
 from dancing.poses import N_LANDMARKS, draw_skeleton
 from dancing.training import TrainingModule
 
@@ -149,6 +152,26 @@ class Training(TrainingModule):
 
     def card(self) -> dict[str, Any]:
         return {"window": self.config.window, "placement": self.origin["placement"]}
+
+
+def usable(clips: Sequence[Clip]) -> list[Clip]:
+    """Clips with sound; all of them where there are none, so that the error can say so."""
+    return [clip for clip in clips if clip.mfcc is not None] or list(clips)
+
+
+def data(
+    config: Config,
+    kept: Sequence[Clip],
+    held_out: Sequence[Clip],
+    _: dict[str, Any] | None = None,
+) -> tuple[Windows, Windows | None, dict[str, Any]]:
+    """Training and validation data, and what `Training` needs to know of them."""
+    windows = Windows(kept, config.window, config.n_mfcc, augment=True)
+    long_enough = [clip for clip in held_out if len(clip) >= config.window]
+    validation = (
+        Windows(long_enough, config.window, config.n_mfcc, augment=False) if long_enough else None
+    )
+    return windows, validation, windows.feature_statistics()
 
 
 def draw_poses(body: NDArray[np.float32], count: int = 12, size: int = 120) -> NDArray[np.uint8]:

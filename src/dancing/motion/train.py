@@ -6,11 +6,27 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+
+from dancing.bundle import Bundle
 from dancing.dataset import Dataset
+from dancing.errors import DancingError
 from dancing.motion import FAMILIES
-from dancing.motion.data import Windows
-from dancing.training import check_run, configured, describe_data, fit, split
+from dancing.training import (
+    CHECKPOINT,
+    SafetensorsIO,
+    TrainingModule,
+    check_run,
+    configured,
+    describe_data,
+    fit,
+    split,
+    start_from,
+)
+
+if TYPE_CHECKING:
+    from dancing.pipeline import Progress
 
 
 def train(
@@ -24,37 +40,48 @@ def train(
     batch_size: int = 64,
     device: str = "auto",
     resume: bool = False,
+    start: str | Path | None = None,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> dict[str, float]:
     """Train a motion model; see `dancing.training.fit` for the arguments and the result.
 
     Args:
-        datasets: dataset files; clips without sound are left out.
+        datasets: dataset files; clips that the family cannot learn from are left out.
         run: the run folder.
         model: the family's name, a key of `dancing.motion.FAMILIES`.
         settings: fields of the family's Config, as 'name=value'.
+        start: a bundle (or an embedded dancer's name) whose motion model is trained further,
+            to take over the moves of a dancer from a few minutes of video. Its dimensions are
+            kept; `settings` may change how it learns.
 
     Raises:
         DancingError: when data, settings, device or run folder do not fit.
     """
     check_run(Path(run), resume)
     family = import_module(FAMILIES[model])
-    config = configured(family.Config, settings)
+    bundle = None if start is None else Bundle(start)
+    known = None if bundle is None else _known(bundle, model)
+    if resume:
+        stored = SafetensorsIO().load_checkpoint(Path(run) / CHECKPOINT)["hyper_parameters"]
+        known = stored["origin"] | {"config": stored["config"]}
+    config = configured(family.Config, settings, None if known is None else known["config"])
     with ExitStack() as stack:
         clips = [clip for path in datasets for clip in stack.enter_context(Dataset(path))]
-        with_sound = [clip for clip in clips if clip.mfcc is not None] or clips
-        kept, held_out = split(with_sound)
-        windows = Windows(kept, config.window, config.n_mfcc, augment=True)
-        long_enough = [clip for clip in held_out if len(clip) >= config.window]
-        validation = (
-            Windows(long_enough, config.window, config.n_mfcc, augment=False)
-            if long_enough
-            else None
-        )
-        origin = {"stage": "motion", "model": model, **describe_data(kept)}
-        origin |= windows.feature_statistics()
+        kept, held_out = split(family.usable(clips))
+        windows, validation, facts = family.data(config, kept, held_out, known)
+        origin = {"stage": "motion", "model": model, **describe_data(kept), **facts}
+        if known is not None:
+            # Once seen, always seen.
+            seen = known.get("training", known).get("sources", [])
+            origin["sources"] = sorted({*origin["sources"], *seen})
+
+    def build() -> TrainingModule:
+        module: TrainingModule = family.Training(config, origin)
+        return module if bundle is None else start_from(module, bundle)
+
     return fit(
-        lambda: family.Training(config, origin),
+        build,
         windows,
         validation,
         Path(run),
@@ -64,4 +91,15 @@ def train(
         device=device,
         resume=resume,
         seed=seed,
+        progress=progress,
     )
+
+
+def _known(bundle: Bundle, model: str) -> dict[str, Any]:
+    """The card's entry of the model that is trained further."""
+    settings = bundle.settings("motion")
+    if settings.get("model") != model or not isinstance(settings.get("config"), dict):
+        raise DancingError(
+            f"{bundle.path}: its motion model is '{settings.get('model')}', not '{model}'"
+        )
+    return settings
