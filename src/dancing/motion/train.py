@@ -8,7 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from dancing.bundle import Bundle
 from dancing.dataset import Dataset
 from dancing.errors import DancingError
