@@ -1,33 +1,33 @@
 #!/usr/bin/env bash
-# How the shipped dancer 'ava' was made.
+# How the image model of the shipped dancer 'ava' was made.
 #
-#   recipes/ava.sh VIDEOS POSES SONGS
+#   recipes/ava.sh VIDEOS
 #
-# VIDEOS  a folder of videos of the dancer
-# POSES   a folder of pose files of dances, named after their songs
-# SONGS   a folder with these songs
+# VIDEOS  a folder with videos NAME.mp4 of the dancer and, as they were rendered, their exact
+#         landmarks NAME.npz and mattes NAME_alpha.mp4
 #
-# Everything is resumable: run it again after a stop. Cost on two CPU cores: see each step.
+# Resumable: run it again after a stop. Cost: see each step; on one CPU core each, while another
+# training ran on the other.
 set -euo pipefail
-videos=$1 poses=$2 songs=$3
+videos=$1
 work=${WORK:-work}
 mkdir -p "$work"
 
-[ -e "$work/ava.h5" ] || dancing prepare "$videos" -o "$work/ava.h5"
-[ -e "$work/motion.h5" ] || dancing prepare "$poses" --songs "$songs" -o "$work/motion.h5"
+# About 5 minutes.
+[ -e "$work/ava.h5" ] || dancing prepare "$videos" --labels "$videos" -o "$work/ava.h5"
 
-train() { # STAGE RUN DATA OPTIONS...
+train() { # RUN OPTIONS...
   local resume=()
-  [ -e "$2/last.safetensors" ] && resume=(--resume)
-  dancing train "$1" "$3" -o "$2" "${@:4}" "${resume[@]}"
+  [ -e "$1/last.safetensors" ] && resume=(--resume)
+  dancing train image "$work/ava.h5" -o "$1" --epochs 100000 "${@:2}" "${resume[@]}"
 }
-# About 40 minutes.
-train image "$work/ava-image" "$work/ava.h5" --model limbs --batch-size 16 --minutes 36 --epochs 100
-# About 15 minutes.
-train motion "$work/ava-motion" "$work/motion.h5" --model lstm-vae \
-  --set window=20 --set kl_weight=1e-5 --set learning_rate=2e-3 --minutes 14 --epochs 1000
+about=(--licence CC0-1.0 --data "34 rendered clips of one character (MakeHuman assets, CC0), with
+the renderer's exact landmarks and mattes")
 
-dancing export "$work/ava-image" "$work/ava-motion" -o "$work/ava" --name ava \
-  --licence CC0-1.0 \
-  --data "34 rendered clips of one character (MakeHuman, CC0), poses found by MediaPipe; 60 \
-choreographies authored in beat time to 30 songs synthesised for this project"
+train "$work/ava-1" --minutes 46
+dancing export "$work/ava-1" -o "$work/first/ava" "${about[@]}"
+# Once more from there, with the discriminators throughout.
+train "$work/ava-2" --from "$work/first/ava" --set learning_rate=3e-3 \
+  --set adversarial_from=0 --minutes 25
+# The motion model: recipes/motion.sh.
+dancing export "$work/ava-2" "$work/flow" -o "$work/ava" "${about[@]}"

@@ -10,7 +10,7 @@
 # To learn the moves of a dancer from some minutes of their own videos instead:
 #
 #   dancing prepare VIDEOS -o own.h5
-#   dancing train motion own.h5 -o own --start-from default --minutes 10 \
+#   dancing train motion own.h5 -o own --from default --minutes 10 \
 #     --set learning_rate=2e-4 --set steps=1000
 #   dancing export own -o me
 #
