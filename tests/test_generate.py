@@ -290,7 +290,7 @@ def test_damaged_bundles_are_refused(tmp_path):
     card["files"]["image.onnx"] = card["files"]["motion.onnx"]
     shutil.copy(whole / "motion.onnx", forged / "image.onnx")
     (forged / "card.json").write_text(json.dumps(card))
-    assert "takes mfcc, noise" in complaint(forged)
+    assert "takes context, mask, mfcc" in complaint(forged)
     (tmp_path / "no.zip").write_text("no zip")
     assert "folder or a zip" in complaint(tmp_path / "no.zip")
 
