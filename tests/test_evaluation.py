@@ -13,12 +13,13 @@ from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 import media
+from dancing.bundle import Bundle
 from dancing.cli import app
 from dancing.dataset import Dataset, DatasetWriter, source_hash
 from dancing.errors import DancingError, DancingWarning
 from dancing.evaluation import image, motion
 from dancing.evaluation.clips import ratio_figure
-from dancing.evaluation.table import Figure
+from dancing.evaluation.table import Figure, Report, Row
 from dancing.landmarker import Person
 from dancing.poses import PoseSequence
 from dancing.training import describe_data, split
@@ -637,3 +638,21 @@ def test_pieces_of_a_video_and_seeds_of_a_song_stay_together(tmp_path):
         assert by_name["s0"] & by_name[name]
     assert by_name["s1"] & by_name["s1 without its song"]
     assert set(sources) == set().union(*by_name.values())
+
+
+def test_figures_go_into_the_card_and_the_bundle_stays_whole(tmp_path):
+    folder = a_bundle(tmp_path / "me")
+    name = str(Bundle(folder).settings("image")["model"])
+    report = Report(
+        "a table",
+        {"command": "dancing evaluate"},
+        (),
+        [Row(name, {"psnr": Figure(27.12345), "pck": None}, [])],
+        [],
+    )
+    report.save_to_card(Bundle(folder), "image", name)
+    again = Bundle(folder)
+    assert again.card["figures"]["image"] == {
+        "of": "a table", "command": "dancing evaluate", "psnr": 27.1235,
+    }  # fmt: skip
+    assert again.image is not None, "the hashes still hold"

@@ -353,3 +353,25 @@ def test_dancers_and_inspect():
     assert f"{DEFAULT} (default)" in listed
     card = dancing("inspect", _EMBEDDED / DEFAULT).stdout
     assert '"licence"' in card and '"command"' in card
+
+
+@pytest.mark.parametrize(("dancer", "shirt"), [("ava", (0, 195, 175)), ("kai", (225, 185, 20))])
+def test_the_shipped_dancers_wear_their_shirts_where_the_poses_are(tmp_path, dancer, shirt):
+    poses, video = tmp_path / "p.npz", tmp_path / "v.mp4"
+    dancing("generate", EXAMPLE, "-o", video, "--poses", poses, "--dancer", dancer, "--duration", 1)
+    frames = read_video(video).frames
+    height, width = frames[0].shape[:2]
+    landmarks = PoseSequence.load(poses).landmarks * [width, height]
+    for frame, points in zip(frames[::10], landmarks[::10], strict=True):
+        # Between the shoulders and the hips, and far from the dancer.
+        x, y = points[[11, 12, 23, 24]].mean(0).astype(int)
+        chest = frame[y - 12 : y + 12, x - 6 : x + 6].astype(int).mean((0, 1))
+        assert np.abs(chest - shirt).max() < 45, chest
+        corner = frame[:20, :20].astype(int).mean((0, 1))
+        assert np.ptp(corner) < 15 and 110 < corner.mean() < 190, "the grey wall"
+
+
+def test_a_dancer_is_small():
+    for name in ("ava", "kai"):
+        weights = [*(_EMBEDDED / name).glob("image.*"), _EMBEDDED / name / "plate.png"]
+        assert sum(path.stat().st_size for path in weights) < 8e6

@@ -318,8 +318,25 @@ _Json = Annotated[Path | None, typer.Option("--json", help="Write all numbers, O
 _Markdown = Annotated[Path | None, typer.Option(help="Write the table, OUT.md.")]
 
 
-def _report(report: Report, json: Path | None, markdown: Path | None, plot: Path | None) -> None:
+_Card = Annotated[
+    bool, typer.Option("--card", help="Write the model's figures into the bundle's card.")
+]
+
+
+def _report(
+    report: Report,
+    json: Path | None,
+    markdown: Path | None,
+    plot: Path | None,
+    card: tuple[str, str] | None,
+) -> None:
     report.show()
+    if card is not None:
+        from dancing.bundle import Bundle
+
+        bundle, stage = card
+        opened = Bundle(bundle)
+        report.save_to_card(opened, stage, str(opened.settings(stage)["model"]))
     if json is not None:
         report.save_json(json)
     if markdown is not None:
@@ -341,6 +358,7 @@ def evaluate_motion(
     seeds: Annotated[int, typer.Option(min=1, help="Dances a clip.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same table.")] = 0,
     include_training: _IncludeTraining = False,
+    card: _Card = False,
     json: _Json = None,
     markdown: _Markdown = None,
     plot: Annotated[Path | None, typer.Option(help="Draw speed and beats, OUT.png.")] = None,
@@ -360,7 +378,7 @@ def evaluate_motion(
             plot=plot,
             progress=progress,
         )
-    _report(report, json, markdown, plot)
+    _report(report, json, markdown, plot, (bundle, "motion") if card else None)
 
 
 @evaluate_app.command("image")
@@ -370,6 +388,7 @@ def evaluate_image(
     train_data: _Known = None,
     frames: Annotated[int, typer.Option(min=2, help="Score so many frames at most.")] = 200,
     include_training: _IncludeTraining = False,
+    card: _Card = False,
     json: _Json = None,
     markdown: _Markdown = None,
     plot: Annotated[
@@ -389,7 +408,7 @@ def evaluate_image(
             plot=plot,
             progress=progress,
         )
-    _report(report, json, markdown, plot)
+    _report(report, json, markdown, plot, (bundle, "image") if card else None)
 
 
 @app.command()

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import dancing
+from dancing.bundle import CARD, Bundle
+from dancing.errors import DancingError
 from dancing.files import write_then_rename
 
 ABSENT = "-"
@@ -105,6 +107,25 @@ class Report:
         lines += [f"- {note}" for note in self.notes]
         with write_then_rename(path) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def save_to_card(self, bundle: Bundle, stage: str, name: str) -> None:
+        """Write what was found of a bundle's own model, the row of this name, into its card.
+
+        Raises:
+            DancingError: when the bundle is a zip.
+        """
+        path = bundle.path / CARD
+        if not path.is_file():
+            raise DancingError(f"{bundle.path}: figures are written into the card of a folder only")
+        figures = {
+            key: round(figure.value, 4)
+            for key, figure in self.row(name).figures.items()
+            if figure is not None and math.isfinite(figure.value)
+        }
+        found = {"of": self.title, "command": self.facts["command"], **figures}
+        card = bundle.card | {"figures": bundle.card.get("figures", {}) | {stage: found}}
+        with write_then_rename(path) as temporary:
+            temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
     def text(self) -> list[str]:
         """The lines of the table in plain aligned text."""
