@@ -41,6 +41,8 @@ LEAD = 0.03
 the body comes to rest a little later."""
 
 _FAITHFUL = 0.9  # correlation of vigour with loudness; the rest is the dancer's mood
+_EAGER = 0.14  # logarithm by which dances fall short of the vigour that the model is told
+_VARIED = 1.5  # how much more the vigour is varied than in the data, as dances vary less than told
 _UNSURE = 1.0  # how much calmer the dance is where no beat is heard, in standard deviations
 _CALMEST, _WILDEST = -2.5, 2.2  # vigour in standard deviations, within what training has shown
 _REST = 0.2  # seconds: standard deviation of the Gaussian by which dance and rest are blended
@@ -125,9 +127,10 @@ class PhraseDancer:
         if not counts.heard:
             wish = wish - _UNSURE
         vigour = (
-            music["vigour_within"] * wish
+            _VARIED * music["vigour_within"] * wish
             + music["vigour_at_tempo"] * (tempo - music["tempo_mean"])
             + np.log(max(energy, 0.1))
+            + _EAGER
         ) / music["vigour_std"]
         phase = np.zeros((len(counts), rhythm.PHRASE))
         known = counts.phase >= 0
