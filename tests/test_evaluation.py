@@ -647,7 +647,7 @@ def test_figures_go_into_the_card_and_the_bundle_stays_whole(tmp_path):
         "a table",
         {"command": "dancing evaluate"},
         (),
-        [Row(name, {"psnr": Figure(27.12345), "pck": None}, [])],
+        [Row(name, {"psnr": Figure(27.12346), "pck": None}, [])],
         [],
     )
     report.save_to_card(Bundle(folder), "image", name)
