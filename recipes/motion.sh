@@ -25,7 +25,7 @@ mkdir -p "$work"
 resume=()
 [ -e "$work/flow/last.safetensors" ] && resume=(--resume)
 dancing train motion "$work/motion.h5" -o "$work/flow" --model flow --batch-size 64 \
-  --set steps=9000 --set learning_rate=1e-3 --minutes 48 --epochs 10000 "${resume[@]}"
+  --set steps=6000 --set learning_rate=1e-3 --minutes 48 --epochs 10000 "${resume[@]}"
 dancing export "$work/flow" -o "$work/motion" --name ava --licence CC0-1.0 \
-  --data "84 choreographies (72 minutes) authored in beat time for this project, 60 of them to 30 \
+  --data "70 choreographies (about an hour) authored in beat time for this project, most of them to \
 songs that were synthesised for it"

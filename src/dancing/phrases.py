@@ -34,15 +34,15 @@ CONTEXT = rhythm.PHRASE + 3
 unknown), whether the music is heard, vigour, tempo."""
 TEMPO_STD = 0.2
 """Scale of the logarithm of the tempo."""
-STEPS = 10
+STEPS = 20
 """Steps from noise to dance."""
 LEAD = 0.03
 """Seconds by which the dance goes before the beat: in the data, poses are reached on the beat, and
 the body comes to rest a little later."""
 
 _FAITHFUL = 0.9  # correlation of vigour with loudness; the rest is the dancer's mood
-_EAGER = 0.14  # logarithm by which dances fall short of the vigour that the model is told
-_VARIED = 1.5  # how much more the vigour is varied than in the data, as dances vary less than told
+_EAGER = 0.2  # logarithm by which dances fall short of the vigour that the model is told
+_VARIED = 2.0  # how much more the vigour is varied than in the data, as dances vary less than told
 _UNSURE = 1.0  # how much calmer the dance is where no beat is heard, in standard deviations
 _CALMEST, _WILDEST = -2.5, 2.2  # vigour in standard deviations, within what training has shown
 _REST = 0.2  # seconds: standard deviation of the Gaussian by which dance and rest are blended
