@@ -67,12 +67,15 @@ def song(tmp_path_factory):
 @pytest.fixture(scope="module")
 def dance(trained, song, tmp_path_factory):
     path = tmp_path_factory.mktemp("dance") / "dance.npz"
-    run("generate", song, "--motion", trained / "puppet", "-o", path, "--seed", 3)
+    options = ("--motion", trained / "puppet", "--as-is", "--seed", 3)
+    run("generate", song, "-o", path, *options)
     return path
 
 
 def again(trained, song, path, *options, ok=True):
-    done = run("generate", song, "--motion", trained / "puppet", "-o", path, *options, ok=ok)
+    # As it is: the puppet has no human proportions.
+    options = ("--motion", trained / "puppet", "--as-is", *options)
+    done = run("generate", song, "-o", path, *options, ok=ok)
     return PoseSequence.load(path) if ok else done
 
 

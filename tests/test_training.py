@@ -20,6 +20,7 @@ from media import read_video
 
 FRAMES = 60
 FAST = ("--device", "cpu", "--batch-size", "64")
+VAE = (*FAST, "--model", "lstm-vae")
 
 
 def a_dance(frames, tempo, seed):
@@ -59,7 +60,7 @@ def data(tmp_path_factory):
 def runs(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     motion = run(
-        "train", "motion", data, "-o", folder / "motion", *FAST, "--model", "lstm-vae",
+        "train", "motion", data, "-o", folder / "motion", *VAE,
         "--epochs", 1, "--set", "window=30", "--set", "kl_weight=0.001",
     )  # fmt: skip
     image = run(
@@ -105,10 +106,10 @@ def test_resume_goes_on_with_the_steps_and_refuses_what_does_not_fit(data, runs)
     folder, _, _ = runs
     path = folder / "motion" / "last.safetensors"
     before = SafetensorsIO().load_checkpoint(path)
-    arguments = ("train", "motion", data, "-o", folder / "motion", *FAST, "--set", "window=30")
+    arguments = ("train", "motion", data, "-o", folder / "motion", *VAE, "--set", "window=30")
     refused = run(*arguments, ok=False)
     assert "already holds a run" in refused.stderr
-    refused = run(*arguments, "--resume", ok=False)
+    refused = run(*arguments, "--set", "kl_weight=0.5", "--resume", ok=False)
     assert "other settings" in refused.stderr
     run(*arguments, "--set", "kl_weight=0.001", "--resume", "--epochs", 2)
     after = SafetensorsIO().load_checkpoint(path)
@@ -120,7 +121,7 @@ def test_resume_goes_on_with_the_steps_and_refuses_what_does_not_fit(data, runs)
 
 def test_a_killed_run_resumes(data, tmp_path):
     arguments = [
-        "train", "motion", data, "-o", tmp_path / "run", *FAST, "--set", "window=30",
+        "train", "motion", data, "-o", tmp_path / "run", *VAE, "--set", "window=30",
         "--epochs", 500,
     ]  # fmt: skip
     process = subprocess.Popen([sys.executable, "-m", "dancing", *map(str, arguments)])
@@ -197,7 +198,7 @@ def test_export_refuses_two_models_of_a_stage_and_foreign_folders(runs, tmp_path
     ],
 )
 def test_wrong_settings_are_named(data, tmp_path, setting, message):
-    refused = run("train", "motion", data, "-o", tmp_path / "r", "--set", setting, ok=False)
+    refused = run("train", "motion", data, "-o", tmp_path / "r", *VAE, "--set", setting, ok=False)
     assert message in refused.stderr
     assert not (tmp_path / "r").exists()
 
@@ -214,7 +215,7 @@ def test_the_seed_decides_the_first_weights(data, tmp_path):
     states = []
     for name in ("a", "b"):
         run(
-            "train", "motion", data, "-o", tmp_path / name, *FAST, "--set", "window=20",
+            "train", "motion", data, "-o", tmp_path / name, *VAE, "--set", "window=20",
             "--set", "learning_rate=1e-9", "--epochs", 1, "--seed", 3,
         )  # fmt: skip
         checkpoint = SafetensorsIO().load_checkpoint(tmp_path / name / "last.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,13 +134,24 @@ def _in_room(
     points = dancer(song, seed, energy, held)
     landmarks = stage.landmarks(points).astype(np.float32)
     world = (points - points[:, [23, 24]].mean(1, keepdims=True)).astype(np.float32)
-    if given is not None:
-        frames = min(len(given), len(landmarks))
-        known = _visible(given)[:frames]
-        assert given.world is not None
-        landmarks[:frames][known] = given.landmarks[:frames][known]
-        world[:frames][known] = given.world[:frames][known]
-    return PoseSequence(landmarks, FPS, world=world, beats=song.beats, aspect=place["aspect"])
+    made = PoseSequence(landmarks, FPS, world=world, beats=song.beats, aspect=place["aspect"])
+    return made if given is None else kept_exactly(made, given)
+
+
+def kept_exactly(poses: PoseSequence, given: PoseSequence) -> PoseSequence:
+    """Poses with what is given, where its visibility is 0.5 or more, in place of their own.
+
+    Args:
+        poses: with world landmarks.
+        given: from the same beginning, of any length, at the same rate, with world landmarks.
+    """
+    frames = min(len(given), len(poses))
+    known = _visible(given)[:frames]
+    assert given.world is not None and poses.world is not None
+    landmarks, world = poses.landmarks.copy(), poses.world.copy()
+    landmarks[:frames][known] = given.landmarks[:frames][known]
+    world[:frames][known] = given.world[:frames][known]
+    return replace(poses, landmarks=landmarks, world=world)
 
 
 class _Stage:

@@ -14,7 +14,7 @@ from dancing import poses as pose_files
 from dancing.audio import Song, load_song
 from dancing.background import TRANSPARENT, Background
 from dancing.bundle import Bundle
-from dancing.choreographer import Choreographer
+from dancing.choreographer import Choreographer, kept_exactly
 from dancing.dancer import Dancer
 from dancing.errors import DancingError, DancingWarning
 from dancing.files import MEDIA_SUFFIXES, expand
@@ -143,6 +143,7 @@ def generate(
     bundle = Bundle(dancer)
     drawer = Dancer(bundle, height)
     drawer.check(style, scene)
+    given: PoseSequence | None = None
     if poses_from is not None:
         sequence, body = _poses_from_file(poses_from, start, duration), None
     elif song is None:
@@ -151,14 +152,17 @@ def generate(
         tell("listening", 0, 1)
         music = load_song(song, start, duration)
         tell("listening", 1, 1)
+        given = None if keep is None else PoseSequence.load(keep).resampled(FPS)
         wishes = {
             "energy": energy,
-            "keep": None if keep is None else PoseSequence.load(keep),
+            "keep": given,
             "start_pose": None if start_pose is None else PoseSequence.load(start_pose),
         }
         sequence, body = _choreograph(music, song, bundle, motion, seed, wishes, drawer, tell)
     if not as_is:
         sequence = drawer.fit(sequence, body)
+        if given is not None:
+            sequence = kept_exactly(sequence, given)
     if poses_only:
         sequence.save(output)
         return output
