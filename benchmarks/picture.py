@@ -107,7 +107,8 @@ def profile(dancer: Dancer, landmarks: np.ndarray) -> tuple[float, float]:
     for event in events:
         arguments = event.get("args", {})
         if event["name"].endswith("kernel_time") and "Conv" in arguments.get("op_name", ""):
-            kernel = shape(arguments["input_type_shape"][1])
+            # Eight-bit convolutions have scales between the picture and the kernel.
+            _, kernel = [s for s in map(shape, arguments["input_type_shape"]) if len(s) == 4]
             output = shape(arguments["output_type_shape"][0])
             operations += 2 * math.prod(kernel) * output[0] * output[2] * output[3]
     return operations / len(points), seconds / len(points)
