@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
@@ -104,19 +105,31 @@ def profile(dancer: Dancer, landmarks: np.ndarray) -> tuple[float, float]:
             seconds += time.perf_counter() - begin
         events = json.loads(Path(session.end_profiling()).read_text())
     operations = 0.0
+    kernels = kernels_of(onnx.load_from_string(dancer.bundle.file("image.onnx")))
     for event in events:
-        arguments = event.get("args", {})
-        if event["name"].endswith("kernel_time") and "Conv" in arguments.get("op_name", ""):
-            # Eight-bit convolutions have scales between the picture and the kernel.
-            _, kernel = [s for s in map(shape, arguments["input_type_shape"]) if len(s) == 4]
-            output = shape(arguments["output_type_shape"][0])
-            operations += 2 * math.prod(kernel) * output[0] * output[2] * output[3]
+        name = event["name"].removesuffix("_kernel_time")
+        if not event["name"].endswith("kernel_time") or "Conv" not in event["args"]["op_name"]:
+            continue
+        sides = next(iter(event["args"]["output_type_shape"][0].values()))
+        # Eight-bit convolutions go by their node's name and hide the kernel; others show it.
+        hidden = [kernel for node, kernel in kernels.items() if name.startswith(node)]
+        kernel = hidden[0] if hidden else next(iter(event["args"]["input_type_shape"][1].values()))
+        operations += 2 * math.prod(kernel) * math.prod(sides) // kernel[0]
     return operations / len(points), seconds / len(points)
 
 
-def shape(described: dict[str, list[int]]) -> list[int]:
-    """The dimensions in ONNX Runtime's profile, {'float': [1, 2]}."""
-    return next(iter(described.values()))
+def kernels_of(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """The shape of every convolution's kernel, by the node's name."""
+    shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    source = {node.output[0]: node.input[0] for node in model.graph.node if node.input}
+    kernels = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            name = node.input[1]
+            while name not in shapes:
+                name = source[name]
+            kernels[node.name] = shapes[name]
+    return kernels
 
 
 def convolution_throughput() -> float:
