@@ -28,6 +28,7 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save_file
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
 from dancing.bundle import Bundle
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 CHECKPOINT = "last.safetensors"
 DEVICES = ("auto", "cpu", "cuda")
 _TREE = "checkpoint"
+_DECAY = 0.999
 _FIGURE_EVERY = 60.0
 _CHECKPOINT_EVERY = 120.0
 
@@ -325,16 +327,36 @@ def fit(
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
+def moving_average(network: torch.nn.Module) -> AveragedModel:
+    """A copy that `update_parameters` draws after the network: an exponential average of weights.
+
+    It is over few steps at first, so that the first weights are soon forgotten.
+    """
+
+    def drawn_after(
+        averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
+    ) -> torch.Tensor:
+        return torch.lerp(averaged, current, max(1 - _DECAY, 9 / (10 + int(steps))))
+
+    averaged = AveragedModel(network, avg_fn=drawn_after)
+    averaged.requires_grad_(False)
+    return averaged
+
+
 def start_from(module: TrainingModule, bundle: Bundle) -> TrainingModule:
     """Give a module the weights of a bundle's model of the same family, to go on from.
+
+    What that model has seen counts as seen by this one, so that it is never scored on it.
 
     Raises:
         DancingError: when the bundle has no such model, or one of other dimensions.
     """
     stage, model = module.origin["stage"], module.origin["model"]
-    there = bundle.settings(stage)["model"]
-    if there != model:
-        raise DancingError(f"{bundle.path}: its {stage} model is '{there}', not '{model}'")
+    settings = bundle.settings(stage)
+    if settings["model"] != model:
+        raise DancingError(
+            f"{bundle.path}: its {stage} model is '{settings['model']}', not '{model}'"
+        )
     content = bundle.file(f"{stage}.safetensors")
     try:
         module.begin_with(load(content))
@@ -342,6 +364,8 @@ def start_from(module: TrainingModule, bundle: Bundle) -> TrainingModule:
         raise DancingError(
             f"{bundle.path}: its {stage} model does not fit the settings ({error})"
         ) from error
+    seen = settings.get("training", {}).get("sources", [])
+    module.origin["sources"] = sorted({*module.origin["sources"], *seen})
     return module
 
 

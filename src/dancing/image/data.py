@@ -99,14 +99,14 @@ class Crops(TorchDataset[dict[str, Any]]):
         self._batch_size = batch_size
         self._boxes = person_boxes(points, margin)
         self._crops = (np.ceil((self._boxes[:, 1] - self._boxes[:, 0]) / 32) * 32).astype(int)
-        self._follows = np.concatenate(
+        follows = np.concatenate(
             [np.arange(clip.n_pictures) < clip.n_pictures - 1 for clip in clips]
         )
         # What is kept of each picture: the box, and all that a crop around it may reach.
         self._kept = np.stack([self._boxes[:, 1] - self._crops, self._boxes[:, 0] + self._crops], 1)
         if batch_size:
             self._groups = self._grouped(np.arange(len(points)), batch_size)
-            self._pair_groups = self._grouped(np.flatnonzero(self._follows), batch_size)
+            self._pair_groups = self._grouped(np.flatnonzero(follows), batch_size)
         else:
             self._shown = np.linspace(0, len(points) - 1, min(len(points), _SHOWN)).astype(int)
 

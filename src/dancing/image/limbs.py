@@ -28,7 +28,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
-from torch.optim.swa_utils import AveragedModel
 
 from dancing.compositing import SHADE_STRIDE, crops
 from dancing.dancer import PLATE
@@ -37,7 +36,7 @@ from dancing.errors import DancingError
 from dancing.image.data import Crops, empty_scene, person_margin, picture_size
 from dancing.muon import Muon
 from dancing.poses import N_LANDMARKS
-from dancing.training import TrainingModule
+from dancing.training import TrainingModule, moving_average
 from dancing.video import encode_png
 
 STRIDE = 4
@@ -52,7 +51,6 @@ _CAPSULES = (
     (24, 26, 2.4), (26, 28, 1.8), (28, 32, 1.3), (28, 30, 1.2),
 )  # fmt: skip
 _LAYERS = 4
-_DECAY = 0.999
 _WARM_UP = 100
 BATCH_SIZE = 4
 _EXAMPLES = 8
@@ -326,8 +324,7 @@ class Training(TrainingModule):
         self.judges = Judges()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # What is drawn with: an average over the last steps, steadier than any of them.
-        self.averaged = AveragedModel(self.drawer, avg_fn=_moving_average)
-        self.averaged.requires_grad_(False)
+        self.averaged = moving_average(self.drawer)
         self._examples: list[dict[str, torch.Tensor]] = []
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> None:
@@ -607,13 +604,6 @@ def _detail(
 def _set_rate(optimiser: Any, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate
-
-
-def _moving_average(
-    averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
-) -> torch.Tensor:
-    """Exponential, over few steps at first so that the first weights are soon forgotten."""
-    return torch.lerp(averaged, current, max(1 - _DECAY, 9 / (10 + int(steps))))
 
 
 def _unit(pictures: torch.Tensor) -> torch.Tensor:

@@ -24,17 +24,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from dancing.dataset import Clip
 from dancing.kinematics import CHANNELS, unpack
 from dancing.motion.data import Phrases, principal_components
 from dancing.motion.lstm_vae import draw_poses
 from dancing.phrases import CONTEXT, FRAMES
-from dancing.training import TrainingModule
+from dancing.training import TrainingModule, moving_average
 
 _SCALE = ("mean", "std", "change_std", "music")
-_DECAY = 0.999
 _NEAREST = 0.1  # to the end of the line, where the velocity's weight would be infinite
 
 
@@ -183,8 +181,7 @@ class Training(TrainingModule):
             self.network.basis.copy_(origin["basis"])
             self.network.variance.copy_(origin["variance"])
         # What dances: an average over the last steps.
-        self.averaged = AveragedModel(self.network, avg_fn=_moving_average)
-        self.averaged.requires_grad_(False)
+        self.averaged = moving_average(self.network)
         self.spread = nn.Buffer(torch.tensor(origin["change_std"]))
         self._examples: dict[str, torch.Tensor] = {}
 
@@ -293,13 +290,6 @@ class Training(TrainingModule):
     def card(self) -> dict[str, Any]:
         facts = {"window": self.config.window, "placement": self.origin["placement"]}
         return facts | {key: self.origin[key] for key in (*_SCALE, "body")}
-
-
-def _moving_average(
-    averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
-) -> torch.Tensor:
-    """Exponential, over few steps at first so that the first weights are soon forgotten."""
-    return torch.lerp(averaged, current, max(1 - _DECAY, 9 / (10 + int(steps))))
 
 
 def usable(clips: Sequence[Clip]) -> list[Clip]:

@@ -70,10 +70,6 @@ def train(
         kept, held_out = split(family.usable(clips))
         windows, validation, facts = family.data(config, kept, held_out, known)
         origin = {"stage": "motion", "model": model, **describe_data(kept), **facts}
-        if known is not None:
-            # Once seen, always seen.
-            seen = known.get("training", known).get("sources", [])
-            origin["sources"] = sorted({*origin["sources"], *seen})
 
     def build() -> TrainingModule:
         module: TrainingModule = family.Training(config, origin)
