@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 CARD = "card.json"
+PREVIEW = "preview.png"
 DEFAULT = "ava"
 FORMAT = 1
 _EMBEDDED = Path(__file__).parent / "bundles"
@@ -85,6 +86,10 @@ class Bundle:
                 f"{self.path}: {name} is damaged or was changed (its hash is not the card's)"
             )
         return content
+
+    def preview(self) -> bytes | None:
+        """A PNG picture of the dancer, drawn by the image model, where the bundle has one."""
+        return self.file(PREVIEW) if PREVIEW in self.card["files"] else None
 
     @cached_property
     def motion(self) -> onnxruntime.InferenceSession:

@@ -273,7 +273,7 @@ class Training(TrainingModule):
         return {f"network.{k}": v for k, v in self.averaged.module.state_dict().items()}
 
     def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
-        super().begin_with({**self.state_dict(), **weights})
+        self.network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items()})
         self.averaged.module.load_state_dict(self.network.state_dict())
 
     def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], list[str]]:
