@@ -53,6 +53,14 @@ def test_a_steady_camera_is_one_scene_though_the_light_changes(tmp_path):
         assert scenes_of(film) == [[(0, range(60))]]
 
 
+def test_a_caption_is_no_movement(tmp_path):
+    room = a_room(0)
+    written = room.copy()
+    written[140:, 4:92] = 255 - written[140:, 4:92]
+    with a_film(tmp_path / "a.h5", [room] * 20 + [written] * 20) as film:
+        assert scenes_of(film) == [[(0, range(40))]]
+
+
 def test_a_cut_divides_and_a_scene_that_comes_back_is_known(tmp_path):
     first, second = a_room(0), a_room(1)
     with a_film(tmp_path / "a.h5", [first] * 40 + [second] * 50 + [first] * 30) as film:

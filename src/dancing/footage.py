@@ -30,9 +30,11 @@ LARGEST = 640
 _LOOK_EVERY = 2.0  # seconds
 _LOOKS = 12
 _SHRINK = 8
-# How much the picture behind the dancer may change while the camera counts as steady; and of 255,
+# How much the picture behind the dancer may change on average while the camera counts as steady;
+# how much a place counts at most, so that captions and passers-by are no movement; and of 255,
 # what is dark enough for its noise not to count.
-_STEADY = 0.05
+_STEADY = 0.03
+_MOST = 0.15
 _BLACK = 16.0
 # A scene that was seen for so many frames is known again when it comes back.
 _MEMORABLE = FPS
@@ -91,13 +93,15 @@ class _Scene:
         if picture.shape != self._picture.shape:
             return False
         seen = ~(covered | self._hidden)
+        light: float | NDArray[np.float32] = 1.0
         if seen.any():
             ratio = ((picture + _BLACK) / (self._picture + _BLACK))[seen]
             # A light that changes as a whole, as with automatic exposure, is no movement.
-            if np.abs(ratio / np.median(ratio, axis=0) - 1).mean() > _STEADY:
+            light = np.median(ratio, axis=0)
+            if np.minimum(np.abs(ratio / light - 1), _MOST).mean() > _STEADY:
                 return False
         new = self._hidden & ~covered
-        self._picture[new] = picture[new]
+        self._picture[new] = (picture[new] + _BLACK) / light - _BLACK
         self._hidden &= covered
         return True
 

@@ -45,9 +45,9 @@ SHORTEST = 8.0
 _FOOTAGE = 8.0
 _HELD_OUT = 0.2
 _SCORED = 100
-# Minutes that the plate, the export and the evaluation take, and their part of the time.
-_RESERVE, _RESERVED = 0.4, 0.04
-_LEAST = 0.2
+# What is kept for export and evaluation: minutes, and a part of the time.
+_RESERVE, _RESERVED = 0.7, 0.02
+_LEAST = 0.5
 _MOVES = 0.4
 _DIFFERENT_CLOTHES = 60.0
 _ENDLESS = 10**6
@@ -227,26 +227,22 @@ def _gather(
         Notes, and the seconds that were chosen.
     """
     notes: list[str] = []
-    left = _FOOTAGE * minutes
-    parts: dict[Path, float] = {}
-    for file in files:
-        whole = probe(file).duration
-        parts[file] = min(whole, left)
-        left -= parts[file]
-        if parts[file] < whole - 0.5:
+    durations = [probe(file).duration for file in files]
+    most = _share(durations, _FOOTAGE * minutes)
+    for file, duration in zip(files, durations, strict=True):
+        if duration > most + 0.5:
             notes.append(
-                f"{file.name}: only the first {parts[file]:.0f} of its {whole:.0f} s are used; "
+                f"{file.name}: only the first {most:.0f} of its {duration:.0f} s are used; "
                 "more would need more --minutes"
             )
-    parts = {file: seconds for file, seconds in parts.items() if seconds}
-    tell("looking", 0, len(parts))
-    height = fitting_height(list(parts), max(parts.values()))
-    tell("looking", len(parts), len(parts))
+    tell("looking", 0, 1)
+    height = fitting_height(files, most)
+    tell("looking", 1, 1)
     with ExitStack() as stack:
         found: list[tuple[Path, list[Clip]]] = []
-        for number, (file, seconds) in enumerate(parts.items()):
+        for number, file in enumerate(files):
             prepared = work / f"video_{number}.h5"
-            (report,) = prepare([file], prepared, size=height, seconds=seconds, progress=tell).files
+            (report,) = prepare([file], prepared, size=height, seconds=most, progress=tell).files
             notes += report.warnings
             if report.seconds_cut > 0.5:
                 notes.append(f"{file.name}: {report.seconds_cut:.1f} s without the dancer left out")
@@ -270,6 +266,17 @@ def _gather(
     for prepared in work.glob("video_*.h5"):
         prepared.unlink()
     return notes, seconds
+
+
+def _share(durations: Sequence[float], total: float) -> float:
+    """How much of each video to take at most, so that all together are not above the total."""
+    left = total
+    for taken, duration in enumerate(sorted(durations)):
+        share = left / (len(durations) - taken)
+        if duration > share:
+            return share
+        left -= duration
+    return total
 
 
 def _check_clothes(found: Sequence[tuple[Path, list[Clip]]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib import import_module
@@ -57,6 +58,7 @@ def train(
     Raises:
         DancingError: when data, settings, device or run folder do not fit.
     """
+    began = time.monotonic()
     run = Path(run)
     check_run(run, resume)
     family = import_module(FAMILIES[model])
@@ -83,7 +85,8 @@ def train(
         run,
         batch_size=batch_size,
         epochs=epochs,
-        minutes=minutes,
+        # Cutting pictures out takes its time too.
+        minutes=None if minutes is None else minutes - (time.monotonic() - began) / 60,
         device=device,
         resume=resume,
         seed=seed,
