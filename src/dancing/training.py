@@ -314,7 +314,16 @@ def fit(
         num_sanity_val_steps=0,
         log_every_n_steps=10,
     )
+    in_main = threading.current_thread() is threading.main_thread()
     interrupt = signal.getsignal(signal.SIGINT)
+    if (
+        in_main
+        and hasattr(signal, "SIGPROF")
+        and signal.getsignal(signal.SIGPROF) == signal.SIG_DFL
+    ):
+        # MediaPipe, if it was used before, counts time by this signal. Lightning puts back what
+        # Python knows of handlers, the default, by which the next one would end the program.
+        signal.signal(signal.SIGPROF, signal.SIG_IGN)
     try:
         trainer.fit(
             module,
@@ -326,7 +335,7 @@ def fit(
         )
     except SystemExit:
         # Lightning ends the program by itself when it is interrupted.
-        if threading.current_thread() is threading.main_thread():
+        if in_main:
             signal.signal(signal.SIGINT, interrupt)
         raise KeyboardInterrupt from None
     trainer.save_checkpoint(checkpoint)
