@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
-from dancing.learn import learn, previews, working_folder
+from dancing.learn import _share, learn, previews, working_folder
 from dancing.video import read_frames
 from media import EXAMPLE, dancing, read_video
 from videos import AVA, plain, write_video
@@ -81,6 +81,13 @@ def test_wrong_arguments_are_found_before_any_work(tmp_path):
     with pytest.raises(DancingError, match="is a folder with other things"):
         learn([AVA], tmp_path)
     assert not working_folder(tmp_path / "me").exists()
+
+
+@pytest.mark.parametrize(
+    ("durations", "share"), [([20, 30], 100), ([60, 60], 50), ([10, 80, 60], 45), ([3600], 100)]
+)
+def test_long_videos_share_the_time(durations, share):
+    assert _share(durations, 100) == share
 
 
 def test_unfinished_work_on_other_videos_is_not_touched(tmp_path):

@@ -140,7 +140,7 @@ def prepare(
             pose file NAME.npz (.json, .csv) there gives the landmarks, taken as they are, and the
             grey of NAME_alpha.mp4 gives the matte; what is missing there is estimated. None of
             these files is taken for an input, where the folder is one.
-        seconds: how much of each video to look at, from its beginning. Default: all of it.
+        seconds: how much of each video to take, from its beginning. Default: all of it.
         progress: called as (what, done, total or None): frames of a video, or files.
 
     Returns:
@@ -599,7 +599,7 @@ def _clips_of_video(
             report.warnings.append(f"{path}: several people, the largest was followed")
     else:
         pieces = [_labelled_piece(labels.poses, path, count, aspect, tracks, exact_mattes)]
-    mfcc, beats, downbeats = _music_of_video(path, info.has_sound, report)
+    mfcc, beats, downbeats = _music_of_video(path, info.has_sound, seconds, report)
 
     clips: list[_Clip] = []
     for piece in pieces:
@@ -698,7 +698,7 @@ def _labelled_mattes(
 
 
 def _music_of_video(
-    path: Path, has_sound: bool, report: FileReport
+    path: Path, has_sound: bool, seconds: float | None, report: FileReport
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]:
     from dancing.audio import load_song
 
@@ -706,7 +706,7 @@ def _music_of_video(
         report.warnings.append(f"{path}: has no sound, its clips have no music")
         return None, None, None
     try:
-        song = load_song(path)
+        song = load_song(path, duration=seconds)
     except DancingError as error:
         report.warnings.append(str(error))
         return None, None, None
