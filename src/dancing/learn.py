@@ -308,10 +308,11 @@ def _divide(
         )
     if not shots:
         return notes
-    notes += [
-        f"{file.name}: {part} cannot be seen most of the time, and will be drawn by guess"
-        for part in missing_parts(shots)
-    ]
+    if missing := missing_parts(shots):
+        notes.append(
+            f"{file.name}: most of the time {', '.join(missing)} cannot be seen, and will be drawn "
+            "by guess; film the whole body"
+        )
     frames = [(clip, t) for clip, shot in shots for t in shot]
     middle = len(frames) - int(len(frames) * _HELD_OUT)
     _copy(frames[:middle], first, file.name)
