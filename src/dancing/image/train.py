@@ -86,7 +86,7 @@ def train(
         batch_size=batch_size,
         epochs=epochs,
         # Cutting pictures out takes its time too.
-        minutes=None if minutes is None else minutes - (time.monotonic() - began) / 60,
+        minutes=None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60),
         device=device,
         resume=resume,
         seed=seed,
