@@ -113,6 +113,15 @@ def test_landscape_60_fps_without_sound_at_another_size(mediapipe, tmp_path, ava
         assert np.abs(x - ava_clip[0].landmarks[:60, [23, 24], 0].mean(1) * 202).max() < 8
 
 
+def test_only_the_beginning(mediapipe, tmp_path):
+    seen = []
+    report = prepare([AVA], tmp_path / "a.h5", seconds=1, progress=lambda *a: seen.append(a))
+    assert report.files == [FileReport(AVA, clips=1, frames=30)]
+    assert seen[-1] == ("ava.mp4", 30, 30)
+    with Dataset(tmp_path / "a.h5") as data:
+        assert len(data.clips[0].frames) == len(data.clips[0].mfcc) == 30
+
+
 def test_gaps(mediapipe, tmp_path, ava):
     """0.2 s without her are interpolated; 1 s cuts the clip; a short stretch is dropped."""
     nobody = [np.full_like(ava[0], 90)]
