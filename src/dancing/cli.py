@@ -160,6 +160,9 @@ def generate(
         raise typer.Exit(1)
 
 
+_DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
+
+
 @app.command()
 def prepare(
     inputs: Annotated[list[Path], typer.Argument(help="Videos or pose files, or folders of them.")],
@@ -185,6 +188,39 @@ def prepare(
         typer.echo(line)
     if report.failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def learn(
+    videos: Annotated[list[Path], typer.Argument(help="Videos of one person, or folders of them.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The bundle, a folder or .zip.")],
+    start: Annotated[str, typer.Option("--from", help="Start from this dancer's weights.")] = (
+        "default"
+    ),
+    moves: Annotated[
+        bool, typer.Option("--moves", help="Learn the way to dance too; needs music.")
+    ] = False,
+    minutes: Annotated[float, typer.Option(min=2, help="Take so long in all.")] = 18.0,
+    device: _DeviceOption = Device.AUTO,
+) -> None:
+    """Learn your own dancer from videos of one person before a steady camera."""
+    from dancing import learn as learning
+
+    typer.echo(f"previews: {learning.working_folder(output) / 'image' / 'samples'}", err=True)
+    with _progress("learn") as progress:
+        learned = learning.learn(
+            videos,
+            output,
+            start=start,
+            moves=moves,
+            minutes=minutes,
+            device=device.value,
+            progress=progress,
+        )
+    for note in learned.notes:
+        typer.echo(f"note: {note}")
+    learned.report.show()
+    typer.echo(learned.bundle)
 
 
 @app.command()
@@ -227,7 +263,6 @@ _Set = Annotated[
 ]
 _Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes in all.")]
 _BatchSize = Annotated[int, typer.Option(min=2)]
-_DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run folder stopped.")]
 
 

@@ -57,10 +57,7 @@ def export(
         DancingError: when a run cannot be used, or something else lies at `output`.
     """
     output = Path(output)
-    if output.is_dir() and any(output.iterdir()) and not (output / CARD).is_file():
-        raise DancingError(f"{output}: is a folder with other things in it, not a bundle")
-    if output.suffix != ".zip" and output.is_file():
-        raise DancingError(f"{output}: is a file, not a bundle; name a folder or a .zip")
+    check_output(output)
     files: dict[str, bytes] = {}
     card: dict[str, Any] = {
         "format": FORMAT,
@@ -101,8 +98,20 @@ def export(
         files[f"{stage}.safetensors"] = save(halves)
     card["files"] = {key: hashlib.sha256(value).hexdigest() for key, value in files.items()}
     files[CARD] = (json.dumps(card, indent=2) + "\n").encode()
-    _write(files, output)
+    write_bundle(files, output)
     return output
+
+
+def check_output(output: Path) -> None:
+    """Refuse a place for a bundle, before any work is done.
+
+    Raises:
+        DancingError: when something else lies there.
+    """
+    if output.is_dir() and any(output.iterdir()) and not (output / CARD).is_file():
+        raise DancingError(f"{output}: is a folder with other things in it, not a bundle")
+    if output.suffix != ".zip" and output.is_file():
+        raise DancingError(f"{output}: is a file, not a bundle; name a folder or a .zip")
 
 
 def load_run(run: str | Path) -> tuple[TrainingModule, dict[str, Any]]:
@@ -215,7 +224,12 @@ def _half(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor.half() if large else tensor).contiguous()
 
 
-def _write(files: dict[str, bytes], output: Path) -> None:
+def write_bundle(files: dict[str, bytes], output: Path) -> None:
+    """Write a bundle's files, by name, as a folder or .zip; an older one is replaced.
+
+    Raises:
+        DancingError: when the place cannot be written.
+    """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".bundle-", dir=output.parent) as scratch:

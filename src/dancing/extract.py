@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from itertools import repeat
+from itertools import islice, repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,7 @@ def prepare(
     jobs: int = 1,
     songs: str | Path | None = None,
     labels: str | Path | None = None,
+    seconds: float | None = None,
     progress: Progress | None = None,
 ) -> PrepareReport:
     """Make a dataset file of videos, and of pose files for motion only.
@@ -139,6 +140,7 @@ def prepare(
             pose file NAME.npz (.json, .csv) there gives the landmarks, taken as they are, and the
             grey of NAME_alpha.mp4 gives the matte; what is missing there is estimated. None of
             these files is taken for an input, where the folder is one.
+        seconds: how much of each video to look at, from its beginning. Default: all of it.
         progress: called as (what, done, total or None): frames of a video, or files.
 
     Returns:
@@ -174,7 +176,9 @@ def prepare(
             )
         )
         watched = stack.enter_context(
-            closing(_watch_all(videos, wanted, folder, size, min(jobs, len(videos)), progress))
+            closing(
+                _watch_all(videos, wanted, folder, size, seconds, min(jobs, len(videos)), progress)
+            )
         )
         for done, (file, pose) in enumerate(zip(files, is_pose, strict=True)):
             if pose:
@@ -481,6 +485,7 @@ def _watch_all(
     labels: Sequence[_Labels],
     folder: Path,
     size: int,
+    seconds: float | None,
     jobs: int,
     progress: Progress,
 ) -> Generator[_Result, None, None]:
@@ -488,12 +493,12 @@ def _watch_all(
     places = [folder / str(number) for number in range(len(videos))]
     if jobs <= 1:
         for video, label, place in zip(videos, labels, places, strict=True):
-            yield _watch(video, label, place, size, progress)
+            yield _watch(video, label, place, size, seconds, progress)
             shutil.rmtree(place)
         return
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     try:
-        results = pool.map(_watch, videos, labels, places, repeat(size))
+        results = pool.map(_watch, videos, labels, places, repeat(size), repeat(seconds))
         for done, (place, result) in enumerate(zip(places, results, strict=True)):
             progress("videos", done + 1, len(videos))
             yield result
@@ -507,7 +512,12 @@ def _watch_all(
 
 
 def _watch(
-    path: Path, labels: _Labels, folder: Path, size: int, progress: Progress = _no_progress
+    path: Path,
+    labels: _Labels,
+    folder: Path,
+    size: int,
+    seconds: float | None,
+    progress: Progress = _no_progress,
 ) -> _Result:
     report = FileReport(path)
     folder.mkdir()
@@ -515,7 +525,7 @@ def _watch(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DancingWarning)
         try:
-            clips = _clips_of_video(path, labels, folder, size, progress, report)
+            clips = _clips_of_video(path, labels, folder, size, seconds, progress, report)
         except DancingError as error:
             report.error = str(error)
     report.warnings += [str(w.message) for w in caught if issubclass(w.category, DancingWarning)]
@@ -544,11 +554,14 @@ def _clips_of_video(
     labels: _Labels,
     folder: Path,
     size: int,
+    seconds: float | None,
     progress: Progress,
     report: FileReport,
 ) -> list[_Clip]:
     info = probe(path)
+    most = None if seconds is None else max(1, round(seconds * FPS))
     total = round(info.duration * FPS) or None
+    total = total if most is None else min(total or most, most)
     tracks = _Tracks()
     count = 0
     with ExitStack() as stack:
@@ -558,7 +571,7 @@ def _clips_of_video(
         watcher = None if known else _Watcher(stack)
 
         def decoded() -> Iterator[NDArray[np.uint8]]:
-            for picture in read_frames(path, FPS, max(size, SIZE)):
+            for picture in islice(read_frames(path, FPS, max(size, SIZE)), most):
                 pictures.add(_scaled(picture, size))
                 yield picture
 
@@ -578,7 +591,7 @@ def _clips_of_video(
             exact_mattes = _labelled_mattes(labels.matte, path, count, pictures.shape, mattes)
     if total and count < total - FPS // 2:
         report.warnings.append(
-            f"{path}: only {count / FPS:.1f} s of its {info.duration:.1f} s can be read"
+            f"{path}: only {count / FPS:.1f} s of its {total / FPS:.1f} s can be read"
         )
     if labels.poses is None:
         pieces = _seen_pieces(tracks, aspect, path)

@@ -13,6 +13,7 @@ import logging
 import shlex
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -240,6 +241,7 @@ def fit(
     resume: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> dict[str, float]:
     """Train, on a CPU, one GPU or several, and leave the result in the run folder.
 
@@ -249,6 +251,7 @@ def fit(
             ended before.
         resume: go on from the run's checkpoint.
         progress: told of the percents done; else a terminal shows a bar of its own.
+        stop: asked after every step; when it says True, training ends as if its time were over.
 
     Returns:
         The last value of every logged figure.
@@ -289,6 +292,8 @@ def fit(
     visible = sys.stderr.isatty() and progress is None
     if progress is not None:
         callbacks.append(_Teller(progress))
+    if stop is not None:
+        callbacks.append(_Stopper(stop))
     if visible:
         callbacks.append(RichProgressBar())
     trainer = L.Trainer(
@@ -321,7 +326,8 @@ def fit(
         )
     except SystemExit:
         # Lightning ends the program by itself when it is interrupted.
-        signal.signal(signal.SIGINT, interrupt)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
         raise KeyboardInterrupt from None
     trainer.save_checkpoint(checkpoint)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -450,6 +456,16 @@ class _Teller(Callback):
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         assert isinstance(module, TrainingModule)
         self._tell("training", round(100 * module.progress()), 100)
+
+
+class _Stopper(Callback):
+    """End the training when asked to."""
+
+    def __init__(self, stop: Callable[[], bool]) -> None:
+        self._stop = stop
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.should_stop or self._stop()
 
 
 def _pack(node: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
@@ -39,7 +39,9 @@ def train(
     device: str = "auto",
     resume: bool = False,
     seed: int = 0,
+    hold_out: bool = True,
     progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> dict[str, float]:
     """Train an image model; see `dancing.training.fit` for the arguments and the result.
 
@@ -50,6 +52,7 @@ def train(
         settings: fields of the family's Config, as 'name=value'.
         batch_size: pictures a step. Default: the family's.
         start: name or path of a bundle whose image model of this family to start from.
+        hold_out: keep one song or source in ten out, to validate on.
 
     Raises:
         DancingError: when data, settings, device or run folder do not fit.
@@ -64,7 +67,7 @@ def train(
         clips = [clip for clip in clips if clip.n_pictures]
         if not clips:
             raise DancingError("no clip has pictures; training the image model needs them")
-        kept, held_out = split(clips)
+        kept, held_out = split(clips) if hold_out else (clips, [])
         cache = run / "cache"
         pictures, validation, facts = family.data(config, kept, held_out, cache, batch_size)
         origin = {"stage": "image", "model": model, **facts, **describe_data(kept)}
@@ -85,4 +88,5 @@ def train(
         resume=resume,
         seed=seed,
         progress=progress,
+        stop=stop,
     )

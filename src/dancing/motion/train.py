@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
@@ -41,7 +41,9 @@ def train(
     resume: bool = False,
     start: str | Path | None = None,
     seed: int = 0,
+    hold_out: bool = True,
     progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> dict[str, float]:
     """Train a motion model; see `dancing.training.fit` for the arguments and the result.
 
@@ -53,6 +55,7 @@ def train(
         start: a bundle (or an embedded dancer's name) whose motion model is trained further,
             to take over the moves of a dancer from a few minutes of video. Its dimensions are
             kept; `settings` may change how it learns.
+        hold_out: keep one song or source in ten out, to validate on.
 
     Raises:
         DancingError: when data, settings, device or run folder do not fit.
@@ -67,7 +70,8 @@ def train(
     config = configured(family.Config, settings, None if known is None else known["config"])
     with ExitStack() as stack:
         clips = [clip for path in datasets for clip in stack.enter_context(Dataset(path))]
-        kept, held_out = split(family.usable(clips))
+        clips = family.usable(clips)
+        kept, held_out = split(clips) if hold_out else (clips, [])
         windows, validation, facts = family.data(config, kept, held_out, known)
         origin = {"stage": "motion", "model": model, **describe_data(kept), **facts}
 
@@ -87,6 +91,7 @@ def train(
         resume=resume,
         seed=seed,
         progress=progress,
+        stop=stop,
     )
 
 

@@ -1,0 +1,348 @@
+"""Your own dancer: videos of a person go in, a bundle that draws that person comes out.
+
+Work goes on in a folder beside the output, OUTPUT.learning: what was chosen of the videos
+(`plan.json`), their pictures (`kept.h5`, `held_out.h5`) and the training runs (`image`,
+`motion`). After a stop the same call goes on from there; when all is done it is removed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import combinations, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dancing import image, motion
+from dancing.bundle import Bundle
+from dancing.dataset import Clip, Dataset, DatasetWriter, Packed
+from dancing.errors import DancingError
+from dancing.evaluation import image as image_evaluation
+from dancing.export import check_output, export, write_bundle
+from dancing.extract import prepare
+from dancing.files import VIDEO_SUFFIXES, expand, write_then_rename
+from dancing.footage import clothes, fitting_height, length, missing_parts, steady_scenes
+from dancing.image.train import train as train_image
+from dancing.motion.train import train as train_motion
+from dancing.training import CHECKPOINT
+from dancing.video import probe
+
+if TYPE_CHECKING:
+    from dancing.evaluation.table import Report
+    from dancing.footage import Shot
+    from dancing.pipeline import Progress
+
+MINUTES = 18.0
+SHORTEST = 8.0
+"""Seconds of dancing before one steady camera that are needed at least."""
+# Seconds of footage for each minute of the time, so that looking at it takes a fraction of that.
+_FOOTAGE = 8.0
+_HELD_OUT = 0.2
+_SCORED = 100
+# Minutes that the plate, the export and the evaluation take, and their part of the time.
+_RESERVE, _RESERVED = 0.4, 0.04
+_LEAST = 0.2
+_MOVES = 0.4
+_DIFFERENT_CLOTHES = 60.0
+_ENDLESS = 10**6
+_IMAGE_SETTINGS = ("learning_rate=4e-3", "adversarial_from=0.6")
+_MOTION_SETTINGS = ("learning_rate=2e-4", "steps=1000")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of it.
+
+    Attributes:
+        bundle: the path written.
+        report: how well held-out frames are drawn.
+        notes: what is worth knowing of the videos, one line each.
+    """
+
+    bundle: Path
+    report: Report
+    notes: list[str]
+
+
+def learn(
+    videos: Sequence[str | Path],
+    output: str | Path,
+    *,
+    start: str | Path = "default",
+    moves: bool = False,
+    minutes: float = MINUTES,
+    device: str = "auto",
+    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Learned:
+    """Learn a dancer from videos of one person before one steady camera.
+
+    Args:
+        videos: video files, or folders of them.
+        output: the bundle's folder, or a .zip.
+        start: the dancer whose weights to start from.
+        moves: learn the person's way to dance too; needs videos with music.
+        minutes: how long it may take in all, what was done before a stop included.
+        device: see `dancing.training.fit`.
+        progress: told of what is done; an exception that it raises ends the work, and the same
+            call goes on with it.
+        stop: asked now and then; when it says True, training ends, and what has been learned is
+            evaluated and exported.
+
+    Raises:
+        DancingError: when the videos do not fit: nobody in them, too short, a camera that moves,
+            different clothes; or when other work lies in the folder.
+    """
+    began = time.monotonic()
+    tell = progress or (lambda stage, done, total: None)
+    output = Path(output)
+    check_output(output)
+    files = expand(videos, VIDEO_SUFFIXES, "videos")
+    bundle = Bundle(start)
+    for stage in ("image", "motion") if moves else ("image",):
+        bundle.settings(stage)
+    if moves:
+        for file in files:
+            if not probe(file).has_sound:
+                raise DancingError(f"{file}: has no sound, but moves are learned with their music")
+    work = working_folder(output)
+    kept, held_out = work / "kept.h5", work / "held_out.h5"
+    plan = _plan(work, files, bundle)
+    if "notes" not in plan:
+        plan["notes"], plan["seconds"] = _gather(files, work, minutes, tell, kept, held_out)
+        plan["spent"] = (time.monotonic() - began) / 60
+        _save(work, plan)
+    left = max(_LEAST, minutes * (1 - _RESERVED) - _RESERVE - plan["spent"])
+    runs = [work / "image"]
+    tell("learning the look", 0, 100)
+    train_image(
+        [kept],
+        runs[0],
+        model=image.DEFAULT_FAMILY,
+        settings=_IMAGE_SETTINGS,
+        minutes=left * (1 - _MOVES) if moves else left,
+        **_training(runs[0], start, device, stop),
+        progress=lambda _, done, total: tell("learning the look", done, total),
+    )
+    if moves:
+        runs.append(work / "motion")
+        train_motion(
+            [kept],
+            runs[1],
+            model=motion.DEFAULT_FAMILY,
+            settings=_MOTION_SETTINGS,
+            minutes=left * _MOVES,
+            **_training(runs[1], start, device, stop),
+            progress=lambda _, done, total: tell("learning the moves", done, total),
+        )
+    tell("export", 0, 1)
+    made = export(
+        runs,
+        work / "bundle",
+        name=output.stem,
+        licence="as agreed with the person filmed",
+        data=f"made from {', '.join(file.name for file in files)} ({plan['seconds']:.1f} s of it, "
+        f"the last fifth held out), starting from '{bundle.name}'",
+    )
+    tell("export", 1, 1)
+    report = image_evaluation.evaluate(
+        made,
+        [held_out],
+        train_data=[kept],
+        frames=_SCORED,
+        progress=lambda _, done, total: tell("evaluation", done, total),
+    )
+    report.save_to_card(Bundle(made), "image", image.DEFAULT_FAMILY)
+    write_bundle({file.name: file.read_bytes() for file in made.iterdir()}, output)
+    shutil.rmtree(work)
+    return Learned(output, report, plan["notes"])
+
+
+def working_folder(output: str | Path) -> Path:
+    """Where unfinished work on a bundle lies."""
+    return Path(output).with_name(f"{Path(output).name}.learning")
+
+
+def previews(output: str | Path) -> list[Path]:
+    """The pictures saved so far while a bundle is being learned, the oldest first.
+
+    Each is a PNG: above, frames of the videos; below, how they are drawn at that time.
+    """
+    return sorted((working_folder(output) / "image" / "samples").glob("step_*.png"))
+
+
+def _training(
+    run: Path, start: str | Path, device: str, stop: Callable[[], bool] | None
+) -> dict[str, Any]:
+    """What both stages are trained with."""
+    return {
+        "start": start,
+        "epochs": _ENDLESS,
+        "device": device,
+        "resume": (run / CHECKPOINT).is_file(),
+        "hold_out": False,
+        "stop": stop,
+    }
+
+
+def _plan(work: Path, files: Sequence[Path], bundle: Bundle) -> dict[str, Any]:
+    """What is being learned here, to tell whether to go on or to refuse."""
+    try:
+        inputs = [[str(file.resolve()), file.stat().st_size] for file in files]
+    except OSError as error:
+        raise DancingError(f"{error.filename}: no such file") from error
+    wanted = {"videos": inputs, "from": str(bundle.path)}
+    path = work / "plan.json"
+    if not path.is_file():
+        return wanted
+    try:
+        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        plan = {}
+    if {key: plan.get(key) for key in wanted} != wanted:
+        raise DancingError(
+            f"{work}: holds unfinished work on other videos, or from another dancer; "
+            "remove that folder, or name another output"
+        )
+    return plan
+
+
+def _save(work: Path, plan: dict[str, Any]) -> None:
+    with write_then_rename(work / "plan.json") as temporary:
+        temporary.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+
+
+def _gather(
+    files: Sequence[Path], work: Path, minutes: float, tell: Progress, kept: Path, held_out: Path
+) -> tuple[list[str], float]:
+    """Prepare the videos, choose what is fit, and hold out the end of each.
+
+    Returns:
+        Notes, and the seconds that were chosen.
+    """
+    notes: list[str] = []
+    left = _FOOTAGE * minutes
+    parts: dict[Path, float] = {}
+    for file in files:
+        whole = probe(file).duration
+        parts[file] = min(whole, left)
+        left -= parts[file]
+        if parts[file] < whole - 0.5:
+            notes.append(
+                f"{file.name}: only the first {parts[file]:.0f} of its {whole:.0f} s are used; "
+                "more would need more --minutes"
+            )
+    parts = {file: seconds for file, seconds in parts.items() if seconds}
+    tell("looking", 0, len(parts))
+    height = fitting_height(list(parts), max(parts.values()))
+    tell("looking", len(parts), len(parts))
+    with ExitStack() as stack:
+        found: list[tuple[Path, list[Clip]]] = []
+        for number, (file, seconds) in enumerate(parts.items()):
+            prepared = work / f"video_{number}.h5"
+            (report,) = prepare([file], prepared, size=height, seconds=seconds, progress=tell).files
+            notes += report.warnings
+            if report.seconds_cut > 0.5:
+                notes.append(f"{file.name}: {report.seconds_cut:.1f} s without the dancer left out")
+            found.append((file, stack.enter_context(Dataset(prepared)).clips))
+        _check_clothes(found)
+        scenes = steady_scenes([clip for _, clips in found for clip in clips], tell)
+        chosen = scenes[0] if scenes else []
+        seconds, whole = length(chosen), sum(c.duration for _, clips in found for c in clips)
+        if seconds < SHORTEST:
+            camera = " before one steady camera" if whole >= SHORTEST else ""
+            advice = "put the camera on a tripod" if camera else "film 30 s or more"
+            raise DancingError(
+                f"{', '.join(map(str, files))}: {seconds:.1f} s of dancing{camera}, but at least "
+                f"{SHORTEST:.0f} s are needed; {advice}"
+            )
+        with DatasetWriter(kept) as first, DatasetWriter(held_out) as last:
+            for file, clips in found:
+                notes += _divide(
+                    file, clips, [shot for shot in chosen if shot[0] in clips], first, last
+                )
+    for prepared in work.glob("video_*.h5"):
+        prepared.unlink()
+    return notes, seconds
+
+
+def _check_clothes(found: Sequence[tuple[Path, list[Clip]]]) -> None:
+    """Refuse videos that show the dancer in different clothes."""
+    worn = [
+        (file, clothes([(clip, range(clip.n_pictures)) for clip in clips])) for file, clips in found
+    ]
+    for (one, first), (other, second) in combinations(worn, 2):
+        if np.abs(first - second).max() > _DIFFERENT_CLOTHES:
+            raise DancingError(
+                f"{one} and {other}: the clothes, or the light, differ; learn a dancer from each"
+            )
+
+
+def _divide(
+    file: Path,
+    clips: Sequence[Clip],
+    shots: Sequence[Shot],
+    first: DatasetWriter,
+    last: DatasetWriter,
+) -> list[str]:
+    """Write the shots of a video, the last fifth of them into `last`; returns notes."""
+    notes = []
+    left_out = sum(clip.duration for clip in clips) - length(shots)
+    if left_out > 0.5:
+        notes.append(
+            f"{file.name}: {left_out:.1f} s with a camera that moves, or in front of another "
+            "background, left out"
+        )
+    if not shots:
+        return notes
+    notes += [
+        f"{file.name}: {part} cannot be seen most of the time, and will be drawn by guess"
+        for part in missing_parts(shots)
+    ]
+    frames = [(clip, t) for clip, shot in shots for t in shot]
+    middle = len(frames) - int(len(frames) * _HELD_OUT)
+    _copy(frames[:middle], first, file.name)
+    # Under a name of its own: what was not trained on may be scored.
+    _copy(frames[middle:], last, f"{file.name}, its end")
+    return notes
+
+
+def _copy(frames: Sequence[tuple[Clip, int]], writer: DatasetWriter, source: str) -> None:
+    """Write runs of consecutive frames as clips."""
+    numbered = enumerate(frames)
+    for _, run in groupby(numbered, key=lambda item: (item[1][0].name, item[1][1] - item[0])):
+        part = [frame for _, frame in run]
+        clip, start, end = part[0][0], part[0][1], part[-1][1] + 1
+        features = clip.features_at_poses()
+        writer.clip(
+            clip.name,
+            clip.poses[start:end],
+            mfcc=None if features is None else features[start:end],
+            downbeats=_within(clip.downbeats, start / clip.fps, end / clip.fps),
+            frames=_packed(clip.frames, range(start, end)),
+            mattes=_packed(clip.matte, range(start, end)),
+            source=source,
+            **{
+                key: clip.attributes[key]
+                for key in ("sample_rate", "hop_length")
+                if key in clip.attributes
+            },
+        )
+
+
+def _within(times: Any, start: float, end: float) -> Any:
+    """Those of the times, in seconds, that lie within a part, from its start."""
+    return None if times is None else times[(times >= start) & (times < end)] - start
+
+
+def _packed(stored: Any, frames: range) -> Iterator[Packed]:
+    """Pictures as `prepare` packed them: nothing is to be done but to copy."""
+    for t in frames:
+        _, data = stored.id.read_direct_chunk((t, *[0] * (stored.ndim - 1)))
+        yield Packed(stored.shape[1:], data)

@@ -1,0 +1,170 @@
+"""Your own dancer: what footage is refused, and, slowly, what comes of footage that is not."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from dancing.bundle import Bundle
+from dancing.errors import DancingError
+from dancing.learn import learn, previews, working_folder
+from dancing.video import read_frames
+from media import EXAMPLE, dancing, read_video
+from videos import AVA, plain, write_video
+
+
+@pytest.fixture(scope="module")
+def ava():
+    """The 90 pictures of the rendered dancer."""
+    pytest.importorskip("mediapipe")
+    return list(read_frames(AVA))
+
+
+def refused(says, videos, output, **options):
+    with pytest.raises(DancingError, match=says) as error:
+        learn(videos, output, **options)
+    assert "\n" not in str(error.value)
+    assert not output.exists()
+    return str(error.value)
+
+
+# ----------------------------------------------------------------------------------- refusals
+
+
+def test_what_is_no_video_of_a_dancer_is_named(ava, tmp_path):
+    wall = write_video(tmp_path / "wall.mp4", plain(70, 20))
+    (tmp_path / "torn.mp4").write_bytes(AVA.read_bytes()[:2000])
+    for video, says in (
+        (wall, "wall.mp4: nobody can be seen"),
+        (EXAMPLE, "song.ogg: has no pictures"),
+        (tmp_path / "torn.mp4", "torn.mp4"),
+        (tmp_path / "none.mp4", "none.mp4: no such file"),
+    ):
+        refused(says, [video], tmp_path / "me")
+
+
+def test_three_seconds_are_too_few(ava, tmp_path):
+    says = refused(r"ava\.mp4: 3\.0 s of dancing", [AVA], tmp_path / "me")
+    assert "at least 8 s are needed" in says and "film 30 s or more" in says
+    # What was looked at is not looked at again.
+    assert previews(tmp_path / "me") == []
+
+
+def test_a_camera_that_moves_is_refused(ava, tmp_path):
+    noise = np.random.default_rng(0).normal(0, 1, (360, 602, 3))
+    room = gaussian_filter(noise, (8, 8, 0))
+    room = (128 + 45 * room / room.std()).clip(0, 255).astype(np.uint8)
+    there_and_back = [*ava, *ava[::-1]] * 2
+    pictures = []
+    for t, picture in enumerate(there_and_back[:260]):
+        room[:, 200:402] = picture
+        pictures.append(room[:, t : t + 300].copy())
+    video = write_video(tmp_path / "pan.mp4", pictures)
+    says = refused("before one steady camera", [video], tmp_path / "me")
+    assert "tripod" in says
+
+
+def test_different_clothes_are_refused(ava, tmp_path):
+    other = write_video(tmp_path / "other.mp4", [picture[..., ::-1] for picture in ava])
+    refused(r"ava\.mp4 and .*other\.mp4: the clothes", [AVA, other], tmp_path / "me")
+
+
+def test_wrong_arguments_are_found_before_any_work(tmp_path):
+    silent = write_video(tmp_path / "silent.mp4", plain(70, 20))
+    refused("silent.mp4: has no sound", [silent], tmp_path / "me", moves=True)
+    refused("no dancer named 'eve'", [AVA], tmp_path / "me", start="eve")
+    with pytest.raises(DancingError, match="is a folder with other things"):
+        learn([AVA], tmp_path)
+    assert not working_folder(tmp_path / "me").exists()
+
+
+def test_unfinished_work_on_other_videos_is_not_touched(tmp_path):
+    work = working_folder(tmp_path / "me")
+    work.mkdir()
+    (work / "plan.json").write_text('{"videos": [], "from": "ava"}')
+    refused("holds unfinished work on other videos", [AVA], tmp_path / "me")
+
+
+def test_an_exception_of_the_listener_ends_the_work(ava, tmp_path):
+    class CancelledError(Exception):
+        pass
+
+    def cancel(stage, done, total):
+        if done > 2:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        learn([AVA], tmp_path / "me", progress=cancel)
+    assert not (tmp_path / "me").exists()
+
+
+# ------------------------------------------------------------------------------------ learning
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """Twelve seconds of kai dancing, as the shipped dancer draws him."""
+    pytest.importorskip("mediapipe")
+    path = tmp_path_factory.mktemp("film") / "kai.mp4"
+    dancing("generate", EXAMPLE, "-o", path, "--dancer", "kai", "--duration", 12)
+    return path
+
+
+@pytest.mark.slow
+def test_a_film_becomes_a_dancer(film, tmp_path):
+    """Killed on the way, and gone on with."""
+    me, pictures = tmp_path / "me", working_folder(tmp_path / "me") / "image"
+    command = ("learn", film, "-o", me, "--from", "ava", "--minutes", 4)
+    process = subprocess.Popen([sys.executable, "-m", "dancing", *map(str, command)])
+    began = time.monotonic()
+    while not (pictures / "last.safetensors").is_file():
+        assert process.poll() is None and time.monotonic() < began + 240
+        time.sleep(1)
+    process.kill()
+    process.wait()
+    assert not me.exists()
+    learned = dancing(*command)
+    assert "PSNR" in learned.stdout and learned.stdout.rstrip().endswith(str(me))
+    assert time.monotonic() - began < 6 * 60
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["me"]
+    card = Bundle(me).card
+    assert "kai.mp4" in card["data"] and "ava" in card["data"]
+    shown = dict(
+        (row.split("  ")[0], float(row[30:].split()[0]))
+        for row in learned.stdout.splitlines()
+        if row.startswith(("nearest", "limbs"))
+    )
+    assert shown["limbs"] > shown["nearest training frame"] + 2
+    assert card["figures"]["image"]["pck_ratio"] > 0.9
+    assert not {"frames", "matte"} & set(json.dumps(card["files"]))
+    dancing("generate", EXAMPLE, "--dancer", me, "-o", tmp_path / "dance.mp4", "--duration", 1)
+    assert len(read_video(tmp_path / "dance.mp4").frames) == 30
+
+
+@pytest.mark.slow
+def test_learning_in_a_thread_can_be_ended_early(film, tmp_path):
+    """As a program with windows does."""
+    told, found = [], []
+
+    def work():
+        found.append(
+            learn(
+                [film],
+                tmp_path / "me.zip",
+                minutes=10,
+                progress=lambda *step: told.append(step),
+                stop=lambda: ("learning the look", 2, 100) in told,
+            )
+        )
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(300)
+    assert found[0].bundle == tmp_path / "me.zip" and Bundle(tmp_path / "me.zip").has("image")
+    assert {stage for stage, *_ in told} >= {"looking", "finding steady shots", "evaluation"}
+    assert "figures" in Bundle(tmp_path / "me.zip").card
