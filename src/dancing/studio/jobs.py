@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
@@ -25,7 +26,7 @@ _SWEEP = 60.0
 _thread = threading.local()
 
 
-class GivenUp(Exception):
+class AbandonedError(Exception):
     """Raised inside work that nobody waits for any more."""
 
 
@@ -49,7 +50,7 @@ class Job(Generic[_Made]):
     """Work in a thread of its own. Use as a context manager: leaving it gives the work up.
 
     Args:
-        work: called with a progress function. That function raises `GivenUp` once the job is
+        work: called with a progress function. That function raises `AbandonedError` once the job is
             left, which ends the work as any error would: nothing stays half-written.
 
     Attributes:
@@ -96,7 +97,7 @@ class Job(Generic[_Made]):
 
     def _tell(self, stage: str, done: int, total: int | None) -> None:
         if self._left.is_set():
-            raise GivenUp
+            raise AbandonedError
         now = time.monotonic()
         if stage != self._step.stage:
             self._began = now
@@ -110,7 +111,9 @@ def hear_warnings() -> None:
     """From now on, a `DancingWarning` given in the thread of a job becomes one of its notes."""
     usual = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
+    def show(
+        message: Warning | str, category: type[Warning], *place: object, **more: object
+    ) -> None:
         notes = getattr(_thread, "notes", None)
         if notes is None or not issubclass(category, DancingWarning):
             usual(message, category, *place, **more)  # type: ignore[arg-type]
@@ -166,7 +169,7 @@ class Workspace:
             raise
         finally:
             with suppress(FileNotFoundError):
-                folder.touch()
+                os.utime(folder)
             self._busy.discard(folder)
 
     def sweep(self) -> None:
@@ -181,8 +184,8 @@ class Workspace:
     def _sweep_on(self) -> None:
         while not self._closed.wait(min(_SWEEP, self._keep)):
             # A fresh time tells other servers that this one lives.
-            self._root.touch()
             with suppress(OSError):
+                os.utime(self._root)
                 self.sweep()
 
     def _is_old(self, path: Path) -> bool:

@@ -7,6 +7,7 @@ import html
 import random
 import re
 import shutil
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,10 @@ from dancing.poses import SUFFIXES, PoseSequence
 from dancing.studio.jobs import Job, Step, Workspace
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dancing.learn import Learned
     from dancing.pipeline import Progress
     from dancing.studio.server import Limits
 
@@ -37,7 +42,8 @@ CSS = """
 .gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
 #title h1 { margin: 0.3em 0 0; font-size: 1.7rem; }
 #title p { margin: 0.1em 0 0.4em; opacity: 0.75; }
-.cards .wrap { display: grid; gap: 10px; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); }
+.cards .wrap { display: grid; gap: 10px;
+  grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); }
 .cards label { flex-direction: column; align-items: center; justify-content: flex-end; gap: 6px;
   min-height: 150px; padding: 8px; position: relative; background-repeat: no-repeat;
   background-size: cover; background-position: center 20%; overflow: hidden; }
@@ -47,10 +53,15 @@ CSS = """
 .cards label.selected { outline: 3px solid var(--color-accent); outline-offset: -3px; }
 .cards label:focus-within { box-shadow: 0 0 0 3px var(--color-accent-soft); }
 .step { min-height: 3.4em; }
-.step progress { width: 100%; height: 0.7em; accent-color: var(--color-accent); }
+.step progress { appearance: none; width: 100%; height: 8px; border: 0; border-radius: 4px;
+  overflow: hidden; background: var(--border-color-primary); }
+.step progress::-webkit-progress-bar { background: var(--border-color-primary); }
+.step progress::-webkit-progress-value { background: var(--color-accent); }
+.step progress::-moz-progress-bar { background: var(--color-accent); }
 .step p { margin: 0.2em 0; }
-#dice { min-width: 52px; max-width: 52px; align-self: flex-end; font-size: 1.3rem; }
-video { max-height: 74vh; }
+.dice { align-self: stretch; }
+video { max-height: 66vh; }
+#looks { display: none; }
 #seen img, #strip img { object-fit: contain; }
 """
 # The buttons to go and to stop while nothing runs.
@@ -58,13 +69,17 @@ _IDLE = gr.update(interactive=True), gr.update(visible=False)
 # Both dances from the start at once, the sound of one of them.
 _PLAY_BOTH = """() => {
   const both = document.querySelectorAll('#compared video');
-  both.forEach((video, number) => { video.currentTime = 0; video.muted = number > 0; video.play(); });
+  both.forEach((video, number) => {
+    video.currentTime = 0;
+    video.muted = number > 0;
+    video.play();
+  });
 }"""
 
 
 def theme() -> gr.themes.Base:
     """The page's look: fonts of the visitor's own machine, so that nothing is fetched."""
-    return gr.themes.Soft(
+    return gr.themes.Default(
         primary_hue="violet",
         font=["ui-sans-serif", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
@@ -88,7 +103,9 @@ def build(workspace: Workspace, limits: Limits, dancers: Sequence[str | Path] = 
 class _Page(gr.Blocks):
     """Blocks whose inputs are what was uploaded, and nothing that is still to be fetched."""
 
-    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> Any:
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any
+    ) -> Any:
         if any(_is_link(value) for value in inputs):
             raise gr.Error("upload the file; links are not followed")
         return await super().preprocess_data(block_fn, inputs, *more, **named)
@@ -108,6 +125,7 @@ class _Studio:
     def __init__(self, workspace: Workspace, limits: Limits, dancers: Sequence[str | Path]) -> None:
         self._workspace = workspace
         self._limits = limits
+        self._radios: list[gr.Radio] = []
         self._dancers: dict[str, str | Path] = {name: name for name in embedded()}
         for path in dancers:
             self._dancers[_unused(Bundle(path).name, self._dancers)] = Path(path).resolve()
@@ -119,26 +137,26 @@ class _Studio:
             # The dancers that this visitor has learned, by name; nobody else sees them.
             own = gr.State({})
             gr.Markdown("# Dancing\nA song goes in, a person dances out.", elem_id="title")
-            looks = gr.HTML(self._pictures({}))
+            looks = gr.HTML(self._pictures({}), elem_id="looks")
             with gr.Tab("Dance"):
-                cards = [self._dance_tab(own)]
+                self._dance_tab(own)
             with gr.Tab("Compare"):
-                cards += self._compare_tab(own)
+                self._compare_tab(own)
             with gr.Tab("Learn a dancer"):
-                self._learn_tab(own, looks, cards)
+                self._learn_tab(own, looks)
         # Without the way around the queue that the framework offers by default.
         page.queue(default_concurrency_limit=self._limits.jobs, max_size=50, api_open=False)
         return page
 
     # Dance
 
-    def _dance_tab(self, own: gr.State) -> gr.Radio:
+    def _dance_tab(self, own: gr.State) -> None:
         last = gr.State(None)
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
                 song, part = self._song_inputs()
                 cards = self._cards("Dancer", DEFAULT)
-                seed = self._seed("Seed: the same number, the same dance", 0, "dice")
+                seed = self._seed("Seed: the same number, the same dance", 0)
                 energy = gr.Slider(
                     0, 2, 1, step=0.1, label="Energy", info="1 is what the music asks for"
                 )
@@ -153,20 +171,22 @@ class _Studio:
                 with gr.Row():
                     go = gr.Button("Dance", variant="primary", size="lg", elem_id="go")
                     stop = gr.Button("Stop", size="lg", visible=False)
-                step = gr.HTML(_say("Press Dance."), elem_classes="step")
+                step = gr.HTML(_say("Press Dance."), label="state", elem_classes="step")
                 video = gr.Video(label="Dance", interactive=False, autoplay=True, elem_id="video")
-                files = gr.File(
-                    label="Download", file_count="multiple", interactive=False, visible=False
-                )
-                skeleton = gr.Button("Make a skeleton video too", visible=False)
+                with gr.Column(visible=False) as results:
+                    files = gr.File(
+                        label="Download", file_count="multiple", interactive=False,
+                        elem_classes="downloads",
+                    )  # fmt: skip
+                    skeleton = gr.Button("Make a skeleton video too")
         behind.change(
-            lambda chosen: (gr.update(visible=chosen == _COLOUR), gr.update(visible=chosen == _FILE)),
+            lambda chosen: [gr.update(visible=chosen == kind) for kind in (_COLOUR, _FILE)],
             behind, [colour, scene], queue=False, api_visibility="private",
         )  # fmt: skip
         dancing = go.click(
             self._dance,
             [own, song, *part, cards, seed, energy, style, behind, colour, scene],
-            [video, files, step, last, go, stop, skeleton],
+            [video, files, step, last, go, stop, results, skeleton],
             api_name="dance", concurrency_id="dances", show_progress_on=step,
             concurrency_limit=self._limits.jobs,
         )  # fmt: skip
@@ -175,7 +195,6 @@ class _Studio:
             concurrency_id="dances", show_progress_on=step, api_visibility="private",
         )  # fmt: skip
         self._stops(stop, [dancing, drawing], [step, go, stop])
-        return cards
 
     def _dance(
         self,
@@ -197,17 +216,24 @@ class _Studio:
         Returns the video, the files to download (video and poses), and a line about them.
         """
 
+        names: dict[str, str] = {}
+
         def work(tell: Progress) -> dict[str, Any]:
             with self._workspace.folder() as folder:
-                wishes = {
-                    "song": _brought(song, folder, "song"),
+                wishes: dict[str, Any] = {
+                    "song": _brought(song, folder, names),
                     "dancer": self._bundle(own, dancer),
                     "seed": _whole_number(seed),
                     "energy": energy,
                     "start": start,
                     "duration": self._duration(length, whole),
                 }
-                background = _background(behind, colour, _brought(scene, folder, "scene"))
+                background = {
+                    _OWN: lambda: None,
+                    _COLOUR: lambda: _hex(colour),
+                    _FILE: lambda: _brought(scene, folder, names),
+                    _NOTHING: lambda: TRANSPARENT,
+                }[behind]()
                 video = folder / f"dance{'.webm' if background == TRANSPARENT else '.mp4'}"
                 poses = video.with_suffix(SUFFIXES[0])
                 generate(
@@ -221,15 +247,15 @@ class _Studio:
                 return {"files": [video, *written], "wishes": wishes, "seconds": sequence.duration}
 
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
-            return gr.skip(), gr.skip(), line, gr.skip(), *buttons, gr.update(visible=False)
+            return gr.skip(), gr.skip(), line, gr.skip(), *buttons, gr.skip(), gr.skip()
 
-        made, notes = yield from _follow(work, during, {"song": song, "scene": scene})
+        made, notes = yield from _follow(work, during, names)
         if whole and made["seconds"] >= self._limits.seconds:
             notes.append(f"this server's dances end after {self._limits.seconds} s")
         done = f"{dancer} dances {made['seconds']:.0f} s, seed {made['wishes']['seed']}."
-        files = gr.update(value=list(map(str, made["files"])), visible=True)
-        line = _say(done, notes)
-        yield str(made["files"][0]), files, line, made, *_IDLE, gr.update(visible=True)
+        files = list(map(str, made["files"]))
+        shown = gr.update(visible=True)
+        yield files[0], files, _say(done, notes), made, *_IDLE, shown, shown
 
     def _skeleton(self, last: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
         folder = last["files"][0].parent
@@ -249,20 +275,20 @@ class _Studio:
 
     # Compare
 
-    def _compare_tab(self, own: gr.State) -> list[gr.Radio]:
+    def _compare_tab(self, own: gr.State) -> None:
         song, part = self._song_inputs()
         cards, seeds, videos = [], [], []
         with gr.Row(elem_id="compared"):
             for number, side in enumerate(("Left", "Right")):
                 with gr.Column(min_width=300):
                     cards.append(self._cards(f"{side} dancer", DEFAULT))
-                    seeds.append(self._seed(f"{side} seed", number, None))
+                    seeds.append(self._seed(f"{side} seed", number))
                     videos.append(gr.Video(label=side, interactive=False))
         with gr.Row():
             go = gr.Button("Compare", variant="primary", size="lg")
             stop = gr.Button("Stop", size="lg", visible=False)
             both = gr.Button("Play both", size="lg", visible=False)
-        step = gr.HTML(_say("One song, two dances."), elem_classes="step")
+        step = gr.HTML(_say("One song, two dances."), label="state", elem_classes="step")
         comparing = go.click(
             self._compare,
             [own, song, *part, cards[0], seeds[0], cards[1], seeds[1]],
@@ -271,7 +297,6 @@ class _Studio:
         )  # fmt: skip
         both.click(None, js=_PLAY_BOTH, api_visibility="private")
         self._stops(stop, [comparing], [step, go, stop])
-        return cards
 
     def _compare(
         self,
@@ -290,9 +315,11 @@ class _Studio:
         Returns both videos and a line about them.
         """
 
+        names: dict[str, str] = {}
+
         def work(tell: Progress) -> list[Path]:
             with self._workspace.folder() as folder:
-                heard = _brought(song, folder, "song")
+                heard = _brought(song, folder, names)
                 return [
                     generate(
                         heard,
@@ -312,34 +339,159 @@ class _Studio:
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
             return gr.skip(), gr.skip(), line, *buttons, gr.skip()
 
-        videos, notes = yield from _follow(work, during, {"song": song})
+        videos, notes = yield from _follow(work, during, names)
         line = _say("Play both to see them beside each other.", notes)
         yield *map(str, videos), line, *_IDLE, gr.update(visible=True)
 
     # Learn
 
-    def _learn_tab(self, own: gr.State, looks: gr.HTML, cards: list[gr.Radio]) -> None:
-        gr.Markdown("Coming.")
+    def _learn_tab(self, own: gr.State, looks: gr.HTML) -> None:
+        ending = gr.State(None)
+        with gr.Row():
+            with gr.Column(scale=5, min_width=320):
+                gr.Markdown(
+                    "Film one person who agrees to it: the whole body in view with room around, "
+                    "before a camera that does not move, 30 seconds or more. "
+                    "Keep this page open while it learns."
+                )
+                videos = gr.File(label="Videos", file_count="multiple", height=140)
+                look = gr.Button("See what is found in them")
+                seen = gr.Gallery(
+                    label="What the pose estimator finds", columns=4, visible=False, elem_id="seen",
+                    height="auto", object_fit="contain",
+                )  # fmt: skip
+                name = gr.Textbox("me", label="The dancer's name", max_length=24)
+                minutes = gr.Slider(
+                    2, self._limits.minutes, min(18, self._limits.minutes), step=1,
+                    label="Minutes", info="longer gives a sharper dancer",
+                )  # fmt: skip
+                moves = gr.Checkbox(
+                    False, label="Learn the way to dance too", info="needs videos with their music"
+                )
+            with gr.Column(scale=4, min_width=320):
+                with gr.Row():
+                    go = gr.Button("Learn", variant="primary", size="lg", elem_id="learn")
+                    end = gr.Button("Stop, and keep it", size="lg", visible=False)
+                    stop = gr.Button("Give up", size="lg", visible=False)
+                step = gr.HTML(
+                    _say("Choose videos, then press Learn."), label="state", elem_classes="step"
+                )
+                strip = gr.Image(
+                    label="Above what was filmed, below what is drawn so far", elem_id="strip",
+                    interactive=False, buttons=["fullscreen"],
+                )  # fmt: skip
+                with gr.Column(visible=False) as results:
+                    bundle = gr.File(
+                        label="The dancer, to keep", interactive=False, elem_classes="downloads"
+                    )
+                    report = gr.Code(label="How well", interactive=False)
+        looking = look.click(
+            self._look, videos, [seen, step, look, stop],
+            concurrency_id="learning", concurrency_limit=1, show_progress_on=step,
+            api_visibility="private",
+        )  # fmt: skip
+        learning = go.click(
+            self._learn,
+            [own, videos, name, minutes, moves],
+            [strip, bundle, report, step, go, stop, end, ending, own, results],
+            api_name="learn", concurrency_id="learning", concurrency_limit=1,
+            show_progress_on=step,
+        )  # fmt: skip
+        learning.success(
+            lambda own: (
+                self._pictures(own),
+                *(gr.update(choices=list(self._dancers | own)) for _ in self._radios),
+            ),
+            own, [looks, *self._radios], queue=False, api_visibility="private",
+        )  # fmt: skip
+        end.click(
+            lambda ending: ending and ending.set(), ending, None, queue=False,
+            api_visibility="private",
+        )  # fmt: skip
+        self._stops(stop, [looking], [step, look, stop])
+        self._stops(stop, [learning], [step, go, stop])
+
+    def _look(self, videos: list[str] | None) -> Iterator[tuple[Any, ...]]:
+        names: dict[str, str] = {}
+
+        def work(tell: Progress) -> list[tuple[NDArray[np.uint8], str]]:
+            from dancing.inspection import sightings
+
+            found = []
+            with self._workspace.folder() as folder:
+                for number, path in enumerate(_some(videos), 1):
+                    copy = _brought(path, folder, names)
+                    for seconds, picture, people in sightings(copy):
+                        found.append((picture, f"{seconds:.0f} s: {people or 'nobody'} found"))
+                        tell(f"looking at video {number}", len(found), None)
+            return found
+
+        def during(line: str, *buttons: Any) -> tuple[Any, ...]:
+            return gr.skip(), line, *buttons
+
+        found, notes = yield from _follow(work, during, names)
+        yield gr.update(value=found, visible=True), _say("Looked.", notes), *_IDLE
+
+    def _learn(
+        self, own: dict[str, Path], videos: list[str] | None, name: str, minutes: float, moves: bool
+    ) -> Iterator[tuple[Any, ...]]:
+        """Learn a dancer from videos.
+
+        Returns a picture of the state, the dancer bundle, and how well it draws what was held out.
+        """
+        names: dict[str, str] = {}
+        name = _unused(name, self._dancers | own)
+        ending = threading.Event()
+        outputs: list[Path] = []
+
+        def work(tell: Progress) -> Learned:
+            from dancing.learn import learn
+
+            with self._workspace.folder() as folder:
+                outputs.append(folder / f"{name}.zip")
+                return learn(
+                    [_brought(path, folder, names) for path in _some(videos)],
+                    outputs[0],
+                    minutes=min(minutes, self._limits.minutes),
+                    moves=moves,
+                    progress=tell,
+                    stop=ending.is_set,
+                )
+
+        shown: list[Path] = []
+
+        def during(line: str, *buttons: Any) -> tuple[Any, ...]:
+            hidden = gr.skip(), gr.update(visible=False)
+            last = _previews(outputs)[-1:]
+            strip = str(last[0]) if last != shown else gr.skip()
+            shown[:] = last
+            return strip, gr.skip(), gr.skip(), line, *buttons, buttons[1], ending, *hidden
+
+        learned, notes = yield from _follow(work, during, names)
+        notes += [_as_named(note, names) for note in learned.notes]
+        line = _say(f"{name} is now among the dancers. Download the bundle to keep it.", notes)
+        yield (
+            gr.skip(), str(learned.bundle), "\n".join(learned.report.text()), line,
+            *_IDLE, gr.update(visible=False), None, own | {name: learned.bundle},
+            gr.update(visible=True),
+        )  # fmt: skip
 
     # Shared
 
     def _song_inputs(self) -> tuple[gr.File, list[Any]]:
         """The song, and which part of it."""
+        song = gr.File(str(example_song()), label="Song: any audio or video file", height=120)
         with gr.Row():
-            song = gr.File(
-                str(example_song()), label="Song: any audio or video file", height=110, scale=3
-            )
-            with gr.Column(min_width=130):
-                example = gr.Button("Take the example", size="sm")
-                record = gr.Button("Record", size="sm")
+            example = gr.Button("Take the example", size="sm", min_width=120)
+            record = gr.Button("Record", size="sm", min_width=120)
         recorder = gr.Audio(
             sources=["microphone"], type="filepath", label="Record a song", visible=False
         )
         with gr.Row():
             start = gr.Number(0, label="Start, in seconds", minimum=0, min_width=100)
             length = gr.Number(
-                PREVIEW, label="Length, in seconds", minimum=1, maximum=self._limits.seconds,
-                min_width=100,
+                min(PREVIEW, self._limits.seconds), label="Length, in seconds", minimum=1,
+                maximum=self._limits.seconds, min_width=100,
             )  # fmt: skip
             whole = gr.Checkbox(
                 False, label="To its end", info=f"at most {self._limits.seconds} s", min_width=120
@@ -356,12 +508,14 @@ class _Studio:
         return song, [start, length, whole]
 
     def _cards(self, label: str, value: str) -> gr.Radio:
-        return gr.Radio(list(self._dancers), value=value, label=label, elem_classes="cards")
+        cards = gr.Radio(list(self._dancers), value=value, label=label, elem_classes="cards")
+        self._radios.append(cards)
+        return cards
 
-    def _seed(self, label: str, value: int, dice_id: str | None) -> gr.Number:
+    def _seed(self, label: str, value: int) -> gr.Number:
         with gr.Row():
             seed = gr.Number(value, label=label, minimum=0, precision=0, min_width=120)
-            dice = gr.Button("🎲", elem_id=dice_id, scale=0, min_width=56)
+            dice = gr.Button("⚄ Dice", scale=0, min_width=96, elem_classes="dice")
         dice.click(
             lambda: random.randrange(_SEEDS), None, seed, queue=False, api_visibility="private"
         )
@@ -379,6 +533,10 @@ class _Studio:
         known = self._dancers | own
         if name not in known:
             raise DancingError(f"no dancer '{name}'; there are {', '.join(known)}")
+        if name in own and not own[name].exists():
+            raise DancingError(
+                f"{name} is no longer on this server, which keeps files a while only"
+            )
         return known[name]
 
     def _duration(self, length: float, whole: bool) -> float:
@@ -390,7 +548,7 @@ class _Studio:
         """Style rules that put the dancers' pictures on their cards."""
         rules = []
         for name, path in (self._dancers | own).items():
-            picture = Bundle(path).preview()
+            picture = Bundle(path).preview() if name not in own or own[name].exists() else None
             if picture is not None:
                 data = base64.b64encode(picture).decode()
                 rules.append(
@@ -403,14 +561,14 @@ class _Studio:
 def _follow(
     work: Callable[[Progress], _Made],
     during: Callable[..., tuple[Any, ...]],
-    brought: dict[str, str | None],
+    names: dict[str, str],
 ) -> Generator[tuple[Any, ...], None, tuple[_Made, list[str]]]:
     """Do work while the page shows how far it is; give it up when the visitor leaves.
 
     Args:
         work: to be done.
         during: outputs of an event, of a line to show and the buttons to go and to stop.
-        brought: what the visitor's files are called in the job's folder, and their paths.
+        names: those of the visitor's files by what they are called in the job's folder.
 
     Returns:
         What the work returned, and its notes.
@@ -422,25 +580,39 @@ def _follow(
         for step in job.steps():
             yield during(_show(step), gr.update(interactive=False), gr.update(visible=True))
         try:
-            return job.made(), job.notes
+            return job.made(), [_as_named(note, names) for note in job.notes]
         except (DancingError, ModuleNotFoundError) as error:
-            message = _without_paths(str(explained(error)), brought)
+            message = _as_named(str(explained(error)), names)
     # The line stays in the page, the box that the framework makes of the error soon goes.
     yield during(_say(message), *_IDLE)
     raise gr.Error(message, print_exception=False, title="That did not work")
 
 
-def _without_paths(message: str, brought: dict[str, str | None]) -> str:
-    """The message with a visitor's files named as they came, and without the server's folders."""
-    for name, path in brought.items():
-        if path is not None:
-            message = re.sub(rf"\S*/{name}(?=:)", lambda _, path=path: Path(path).name, message)
-    return message
+def _as_named(text: str, names: dict[str, str]) -> str:
+    """The text with the visitor's files named as they came, and without the server's folders."""
+    for here, name in names.items():
+        text = re.sub(rf"(\S*/)?{re.escape(here)}", name.replace("\\", ""), text)
+    return text
+
+
+def _some(videos: list[str] | None) -> list[str]:
+    if not videos:
+        raise DancingError("choose one video or more")
+    return videos
+
+
+def _previews(outputs: Sequence[Path]) -> list[Path]:
+    """Pictures of the state of what is being learned, if anything is yet."""
+    if not outputs:
+        return []
+    from dancing.learn import previews
+
+    return previews(outputs[0])
 
 
 def _unused(name: str, taken: Any) -> str:
     """A name for a card that no other card has, fit for a style rule."""
-    name = re.sub(r"[^\w -]", "", name) or "dancer"
+    name = re.sub(r"[^\w -]", "", name).strip() or "dancer"
     number, unused = 1, name
     while unused in taken:
         number += 1
@@ -448,15 +620,22 @@ def _unused(name: str, taken: Any) -> str:
     return unused
 
 
-def _brought(path: str | None, folder: Path, name: str) -> Path | None:
-    """A visitor's file in the job's own folder, where it stays as long as it is needed."""
-    return None if path is None else Path(shutil.copyfile(path, folder / name))
+def _brought(path: str | None, folder: Path, names: dict[str, str]) -> Path:
+    """A visitor's file in the job's own folder, where it stays as long as it is needed.
 
+    It gets a name of ours; `names` learns which one it came with.
 
-def _background(behind: str, colour: str, scene: Path | None) -> str | Path | None:
-    if behind == _FILE and scene is None:
-        raise DancingError("the background needs a picture or a video")
-    return {_OWN: None, _COLOUR: _hex(colour), _FILE: scene, _NOTHING: TRANSPARENT}[behind]
+    Raises:
+        DancingError: when there is none.
+    """
+    if path is None:
+        raise DancingError("a file is needed: upload one")
+    suffix = Path(path).suffix.lower()
+    copy = (
+        folder / f"upload-{len(names) + 1}{suffix if re.fullmatch('[.][a-z0-9]+', suffix) else ''}"
+    )
+    names[copy.name] = Path(path).name
+    return Path(shutil.copyfile(path, copy))
 
 
 def _hex(colour: str) -> str:
@@ -478,16 +657,17 @@ def _whole_number(seed: float) -> int:
 def _show(step: Step) -> str:
     """A progress bar and how long it still takes."""
     text = step.stage.capitalize()
-    bar = "<progress></progress>"
     if step.total and step.total > 1:
         text += f", {step.done} of {step.total}"
-        bar = f'<progress max="{step.total}" value="{step.done}"></progress>'
     if step.left is not None and step.left >= 1:
         minutes, seconds = divmod(round(step.left), 60)
         text += f", {f'{minutes} min ' if minutes else ''}{seconds} s left"
+    bar = f'<progress max="{step.total or 1}" value="{step.done if step.total else 0}"></progress>'
     return f"<p>{html.escape(text)}</p>{bar}"
 
 
 def _say(text: str, notes: Sequence[str] = ()) -> str:
     lines = [text, *(f"Note: {note}" for note in notes)]
-    return '<div role="status">' + "".join(f"<p>{html.escape(line)}</p>" for line in lines) + "</div>"
+    return (
+        '<div role="status">' + "".join(f"<p>{html.escape(line)}</p>" for line in lines) + "</div>"
+    )

@@ -44,9 +44,7 @@ class Limits:
                 raise DancingError(f"the limit '{name}' is {getattr(self, name)}, but is above 0")
 
 
-def access(
-    host: str | None, auth: str | None, no_auth: bool
-) -> tuple[str, tuple[str, str] | None]:
+def access(host: str | None, auth: str | None, no_auth: bool) -> tuple[str, tuple[str, str] | None]:
     """The address to listen at, and the name and password that visitors give, if any.
 
     Args:
