@@ -134,6 +134,7 @@ class Workspace:
         keep: seconds that files are kept.
 
     Attributes:
+        root: the folder.
         cache: for what the page's framework takes in and hands out.
     """
 
@@ -144,8 +145,8 @@ class Workspace:
         for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
             if self._is_old(old):
                 shutil.rmtree(old, ignore_errors=True)
-        self._root = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-        self.cache, self._work = self._root / "cache", self._root / "work"
+        self.root = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+        self.cache, self._work = self.root / "cache", self.root / "work"
         self.cache.mkdir()
         self._work.mkdir()
 
@@ -155,7 +156,7 @@ class Workspace:
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
-        shutil.rmtree(self._root, ignore_errors=True)
+        shutil.rmtree(self.root, ignore_errors=True)
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
@@ -185,7 +186,7 @@ class Workspace:
         while not self._closed.wait(min(_SWEEP, self._keep)):
             # A fresh time tells other servers that this one lives.
             with suppress(OSError):
-                os.utime(self._root)
+                os.utime(self.root)
                 self.sweep()
 
     def _is_old(self, path: Path) -> bool:

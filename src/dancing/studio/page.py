@@ -59,6 +59,7 @@ CSS = """
 .step progress::-webkit-progress-value { background: var(--color-accent); }
 .step progress::-moz-progress-bar { background: var(--color-accent); }
 .step p { margin: 0.2em 0; }
+.downloads .label-clear-button { display: none; }
 .dice { align-self: stretch; }
 video { max-height: 66vh; }
 #looks { display: none; }
@@ -125,6 +126,8 @@ class _Studio:
     def __init__(self, workspace: Workspace, limits: Limits, dancers: Sequence[str | Path]) -> None:
         self._workspace = workspace
         self._limits = limits
+        # A copy, so that no page tells where the package is installed.
+        self._example = str(shutil.copy(example_song(), workspace.root))
         self._radios: list[gr.Radio] = []
         self._dancers: dict[str, str | Path] = {name: name for name in embedded()}
         for path in dancers:
@@ -132,7 +135,7 @@ class _Studio:
 
     def page(self) -> gr.Blocks:
         """Build it."""
-        gr.set_static_paths([example_song()])
+        gr.set_static_paths([self._example])
         with _Page(title="Dancing", analytics_enabled=False) as page:
             # The dancers that this visitor has learned, by name; nobody else sees them.
             own = gr.State({})
@@ -142,7 +145,7 @@ class _Studio:
                 self._dance_tab(own)
             with gr.Tab("Compare"):
                 self._compare_tab(own)
-            with gr.Tab("Learn a dancer"):
+            with gr.Tab("Learn"):
                 self._learn_tab(own, looks)
         # Without the way around the queue that the framework offers by default.
         page.queue(default_concurrency_limit=self._limits.jobs, max_size=50, api_open=False)
@@ -154,7 +157,7 @@ class _Studio:
         last = gr.State(None)
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
-                song, part = self._song_inputs()
+                song, part = self._song_inputs("song")
                 cards = self._cards("Dancer", DEFAULT)
                 seed = self._seed("Seed: the same number, the same dance", 0)
                 energy = gr.Slider(
@@ -276,7 +279,7 @@ class _Studio:
     # Compare
 
     def _compare_tab(self, own: gr.State) -> None:
-        song, part = self._song_inputs()
+        song, part = self._song_inputs("compared-song")
         cards, seeds, videos = [], [], []
         with gr.Row(elem_id="compared"):
             for number, side in enumerate(("Left", "Right")):
@@ -354,7 +357,9 @@ class _Studio:
                     "before a camera that does not move, 30 seconds or more. "
                     "Keep this page open while it learns."
                 )
-                videos = gr.File(label="Videos", file_count="multiple", height=140)
+                videos = gr.File(
+                    label="Videos", file_count="multiple", height=140, elem_id="videos"
+                )
                 look = gr.Button("See what is found in them")
                 seen = gr.Gallery(
                     label="What the pose estimator finds", columns=4, visible=False, elem_id="seen",
@@ -445,12 +450,13 @@ class _Studio:
         outputs: list[Path] = []
 
         def work(tell: Progress) -> Learned:
-            from dancing.learn import learn
-
             with self._workspace.folder() as folder:
+                copies = [_brought(path, folder, names) for path in _some(videos)]
+                from dancing.learn import learn
+
                 outputs.append(folder / f"{name}.zip")
                 return learn(
-                    [_brought(path, folder, names) for path in _some(videos)],
+                    copies,
                     outputs[0],
                     minutes=min(minutes, self._limits.minutes),
                     moves=moves,
@@ -478,9 +484,11 @@ class _Studio:
 
     # Shared
 
-    def _song_inputs(self) -> tuple[gr.File, list[Any]]:
+    def _song_inputs(self, song_id: str) -> tuple[gr.File, list[Any]]:
         """The song, and which part of it."""
-        song = gr.File(str(example_song()), label="Song: any audio or video file", height=120)
+        song = gr.File(
+            self._example, label="Song: any audio or video file", height=120, elem_id=song_id
+        )
         with gr.Row():
             example = gr.Button("Take the example", size="sm", min_width=120)
             record = gr.Button("Record", size="sm", min_width=120)
@@ -496,9 +504,7 @@ class _Studio:
             whole = gr.Checkbox(
                 False, label="To its end", info=f"at most {self._limits.seconds} s", min_width=120
             )
-        example.click(
-            lambda: str(example_song()), None, song, queue=False, api_visibility="private"
-        )
+        example.click(lambda: self._example, None, song, queue=False, api_visibility="private")
         record.click(
             lambda: gr.update(visible=True), None, recorder, queue=False, api_visibility="private"
         )
