@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import warnings
+import zipfile
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 
+from dancing.bundle import _EMBEDDED, DEFAULT
 from dancing.errors import DancingError, DancingWarning
+from dancing.evaluation.table import Column, Report
 from dancing.poses import PoseSequence
 from dancing.studio.jobs import AbandonedError, Job, Workspace, hear_warnings
 from dancing.studio.server import Limits, access
@@ -72,15 +75,15 @@ def test_a_job_that_is_left_ends_and_leaves_nothing(tmp_path, monkeypatch):
         with workspace.folder() as folder:
             (folder / "half").touch()
             began.set()
-            while True:
-                tell("forever", 1, 100)
+            for done in range(10**6):
+                tell("forever", done, 10**9)
                 time.sleep(0.01)
 
     with Workspace(60) as workspace:
         with Job(work) as job:
             assert began.wait(5)
-            step = next(step for step in job.steps() if step.done)
-            assert (step.stage, step.total) == ("forever", 100) and step.left is not None
+            step = next(step for step in job.steps() if step.done > 1)
+            assert (step.stage, step.total) == ("forever", 10**9) and step.left > 1000
             assert list(tmp_path.glob("*/work/*/half"))
         with pytest.raises(AbandonedError):
             job.made()
@@ -123,6 +126,51 @@ def test_files_go_after_a_time(tmp_path, monkeypatch):
             assert busy.exists() and not done.exists()
             assert not list(workspace.cache.iterdir())
     assert list(tmp_path.iterdir()) == [mine]
+
+
+def test_a_learned_dancer_is_its_makers_alone(tmp_path, monkeypatch):
+    from dancing import learn as learning
+    from dancing.studio.page import _Studio
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    video = tmp_path / "me at home.mp4"
+    video.write_bytes(b"film")
+
+    def learn(videos, output, *, minutes, moves, progress, stop):
+        assert [path.read_bytes() for path in videos] == [b"film"]
+        assert (minutes, moves) == (5, True), "the limit, and what was asked for"
+        samples = learning.working_folder(output) / "image" / "samples"
+        samples.mkdir(parents=True)
+        (samples / "step_1.png").touch()
+        while not stop():
+            progress("learning the look", 1, 100)
+            time.sleep(0.01)
+        with zipfile.ZipFile(output, "w") as archive:
+            for file in (_EMBEDDED / DEFAULT).iterdir():
+                archive.write(file, file.name)
+        report = Report("How well", {"command": "evaluate"}, (Column("psnr", "PSNR", 1),), [], [])
+        return learning.Learned(output, report, [f"{videos[0].name}: the feet cannot be seen"])
+
+    monkeypatch.setattr(learning, "learn", learn)
+    with Workspace(60) as workspace:
+        page = _Studio(workspace, Limits(minutes=5), [])
+        made = page._learn({}, [str(video)], "Kim/../x", 30, True)
+        strips = []
+        for outputs in made:
+            strip, bundle, _, line, *_, ending, own, _ = outputs
+            if isinstance(strip, str):
+                strips.append(Path(strip).name)
+            if isinstance(ending, threading.Event) and strips:
+                ending.set()
+        assert strips == ["step_1.png"], "once, though it is looked at often"
+        assert "Note: me at home.mp4: the feet cannot be seen" in line
+        assert list(own) == ["Kimx"] and page._bundle(own, "Kimx") == Path(bundle)
+        with pytest.raises(DancingError, match="no dancer 'Kimx'"):
+            page._bundle({}, "Kimx")
+        Path(bundle).unlink()
+        with pytest.raises(DancingError, match="no longer"):
+            page._bundle(own, "Kimx")
+        assert page._pictures(own) is not None
 
 
 @pytest.fixture(scope="module")

@@ -174,7 +174,7 @@ def test_what_is_found_in_a_video_is_shown(visit):
     page.get_by_role("tab", name="Learn").click()
     page.locator("#videos input[type=file]").set_input_files(AVA)
     page.get_by_role("button", name="See what is found").click()
-    expect(page.locator("#seen")).to_contain_text("1 found", timeout=SECONDS)
+    expect(page.locator("#seen")).to_contain_text("s: one person", timeout=SECONDS)
     assert page.locator("#seen img").count() == 8
     page.locator("#videos").get_by_role("button", name="Clear").click()
     page.locator("#learn").click()

@@ -62,7 +62,7 @@ class Job(Generic[_Made]):
         self._work = work
         self._left = threading.Event()
         self._step = Step("starting", 0, None, None)
-        self._began = time.monotonic()
+        self._began, self._first = time.monotonic(), 0
         self._made: list[_Made] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -99,11 +99,12 @@ class Job(Generic[_Made]):
         if self._left.is_set():
             raise AbandonedError
         now = time.monotonic()
-        if stage != self._step.stage:
-            self._began = now
+        # Measured from the first steps on: before them, a stage gets ready.
+        if stage != self._step.stage or self._step.done == 0:
+            self._began, self._first = now, done
         left = None
-        if total is not None and done > 0:
-            left = (now - self._began) * (total - done) / done
+        if total is not None and done > self._first:
+            left = (now - self._began) * (total - done) / (done - self._first)
         self._step = Step(stage, done, total, left)
 
 

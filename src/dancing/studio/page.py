@@ -52,7 +52,7 @@ CSS = """
 .cards label > input { position: absolute; top: 8px; left: 8px; }
 .cards label.selected { outline: 3px solid var(--color-accent); outline-offset: -3px; }
 .cards label:focus-within { box-shadow: 0 0 0 3px var(--color-accent-soft); }
-.step { min-height: 3.4em; }
+.prose.step { min-height: 3.4em; }
 .step progress { appearance: none; width: 100%; height: 8px; border: 0; border-radius: 4px;
   overflow: hidden; background: var(--border-color-primary); }
 .step progress::-webkit-progress-bar { background: var(--border-color-primary); }
@@ -63,7 +63,9 @@ CSS = """
 .dice { align-self: stretch; }
 video { max-height: 66vh; }
 #looks { display: none; }
-#seen img, #strip img { object-fit: contain; }
+#seen .thumbnail-item { aspect-ratio: 3 / 4; }
+#seen .caption-label { left: 0; right: auto; bottom: 0; font-size: 0.75rem; }
+#seen .grid-wrap { min-height: 0; }
 """
 # The buttons to go and to stop while nothing runs.
 _IDLE = gr.update(interactive=True), gr.update(visible=False)
@@ -173,9 +175,15 @@ class _Studio:
             with gr.Column(scale=4, min_width=320):
                 with gr.Row():
                     go = gr.Button("Dance", variant="primary", size="lg", elem_id="go")
-                    stop = gr.Button("Stop", size="lg", visible=False)
+                    stop = gr.Button("Stop", size="lg", visible=False, min_width=120)
                 step = gr.HTML(_say("Press Dance."), label="state", elem_classes="step")
-                video = gr.Video(label="Dance", interactive=False, autoplay=True, elem_id="video")
+                video = gr.Video(
+                    label="Dance",
+                    show_label=False,
+                    interactive=False,
+                    autoplay=True,
+                    elem_id="video",
+                )
                 with gr.Column(visible=False) as results:
                     files = gr.File(
                         label="Download", file_count="multiple", interactive=False,
@@ -286,11 +294,11 @@ class _Studio:
                 with gr.Column(min_width=300):
                     cards.append(self._cards(f"{side} dancer", DEFAULT))
                     seeds.append(self._seed(f"{side} seed", number))
-                    videos.append(gr.Video(label=side, interactive=False))
+                    videos.append(gr.Video(label=side, show_label=False, interactive=False))
         with gr.Row():
             go = gr.Button("Compare", variant="primary", size="lg")
-            stop = gr.Button("Stop", size="lg", visible=False)
-            both = gr.Button("Play both", size="lg", visible=False)
+            stop = gr.Button("Stop", size="lg", visible=False, min_width=120)
+            both = gr.Button("Play both", size="lg", visible=False, min_width=120)
         step = gr.HTML(_say("One song, two dances."), label="state", elem_classes="step")
         comparing = go.click(
             self._compare,
@@ -362,8 +370,8 @@ class _Studio:
                 )
                 look = gr.Button("See what is found in them")
                 seen = gr.Gallery(
-                    label="What the pose estimator finds", columns=4, visible=False, elem_id="seen",
-                    height="auto", object_fit="contain",
+                    label="What the pose estimator finds", show_label=False, columns=4,
+                    visible=False, elem_id="seen", height="auto", object_fit="contain",
                 )  # fmt: skip
                 name = gr.Textbox("me", label="The dancer's name", max_length=24)
                 minutes = gr.Slider(
@@ -375,15 +383,18 @@ class _Studio:
                 )
             with gr.Column(scale=4, min_width=320):
                 with gr.Row():
-                    go = gr.Button("Learn", variant="primary", size="lg", elem_id="learn")
-                    end = gr.Button("Stop, and keep it", size="lg", visible=False)
-                    stop = gr.Button("Give up", size="lg", visible=False)
+                    go = gr.Button(
+                        "Learn", variant="primary", size="lg", elem_id="learn", min_width=120
+                    )
+                    end = gr.Button("Stop, and keep it", size="lg", visible=False, min_width=120)
+                    stop = gr.Button("Give up", size="lg", visible=False, min_width=120)
                 step = gr.HTML(
                     _say("Choose videos, then press Learn."), label="state", elem_classes="step"
                 )
+                gr.Markdown("As it learns: above what was filmed, below what is drawn so far.")
                 strip = gr.Image(
-                    label="Above what was filmed, below what is drawn so far", elem_id="strip",
-                    interactive=False, buttons=["fullscreen"],
+                    label="Drawn so far", show_label=False, elem_id="strip", interactive=False,
+                    buttons=["fullscreen"],
                 )  # fmt: skip
                 with gr.Column(visible=False) as results:
                     bundle = gr.File(
@@ -427,7 +438,8 @@ class _Studio:
                 for number, path in enumerate(_some(videos), 1):
                     copy = _brought(path, folder, names)
                     for seconds, picture, people in sightings(copy):
-                        found.append((picture, f"{seconds:.0f} s: {people or 'nobody'} found"))
+                        who = {0: "nobody", 1: "one person"}.get(people, f"{people} people")
+                        found.append((picture, f"{seconds:.0f} s: {who}"))
                         tell(f"looking at video {number}", len(found), None)
             return found
 
@@ -584,7 +596,7 @@ def _follow(
     """
     with Job(work) as job:
         for step in job.steps():
-            yield during(_show(step), gr.update(interactive=False), gr.update(visible=True))
+            yield during(_show(step, names), gr.update(interactive=False), gr.update(visible=True))
         try:
             return job.made(), [_as_named(note, names) for note in job.notes]
         except (DancingError, ModuleNotFoundError) as error:
@@ -660,9 +672,11 @@ def _whole_number(seed: float) -> int:
     return int(seed)
 
 
-def _show(step: Step) -> str:
+def _show(step: Step, names: dict[str, str]) -> str:
     """A progress bar and how long it still takes."""
-    text = step.stage.capitalize()
+    text = _as_named(step.stage, names)
+    if text == step.stage:
+        text = text.capitalize()
     if step.total and step.total > 1:
         text += f", {step.done} of {step.total}"
     if step.left is not None and step.left >= 1:
