@@ -1,6 +1,7 @@
 """The studio without a browser: who may use it and how much, and what its API gives."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -104,6 +105,20 @@ def test_warnings_become_notes_of_their_own_job():
         assert job.notes == ["no beat"] and other.notes == []
 
 
+def test_what_goes_wrong_is_told_without_insides(capsys):
+    import gradio as gr
+
+    from dancing.studio.page import _follow
+
+    def work(tell):
+        raise KeyError("insides")
+
+    shown = []
+    with pytest.raises(gr.Error, match="its log tells more"):
+        shown.extend(_follow(work, lambda line, *buttons: (line, *buttons), {}))
+    assert "insides" in capsys.readouterr().err
+
+
 def test_files_go_after_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     left_by_a_killed_one = tmp_path / "dancing-studio-killed"
@@ -145,6 +160,8 @@ def test_a_learned_dancer_is_its_makers_alone(tmp_path, monkeypatch):
         while not stop():
             progress("learning the look", 1, 100)
             time.sleep(0.01)
+        shutil.rmtree(learning.working_folder(output))
+        time.sleep(0.7)
         with zipfile.ZipFile(output, "w") as archive:
             for file in (_EMBEDDED / DEFAULT).iterdir():
                 archive.write(file, file.name)
@@ -226,6 +243,7 @@ def test_backgrounds_come_as_names_not_as_paths(client, tmp_path):
         ({"dancer": str(tmp_path)}, "not in the list"),
         ({"length": 3}, "maximum"),
         ({"seed": -1}, "minimum"),
+        ({"start": None}, "the start is missing"),
         ({"energy": 9}, "maximum"),
     ):
         with pytest.raises(Exception, match=message):

@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import threading
+import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,6 +47,7 @@ CSS = """
   grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); }
 .cards label { flex-direction: column; align-items: center; justify-content: flex-end; gap: 6px;
   min-height: 150px; padding: 8px; position: relative; background-repeat: no-repeat;
+  background-color: var(--background-fill-secondary);
   background-size: cover; background-position: center 20%; overflow: hidden; }
 .cards label > span { margin: 0; padding: 1px 10px; border-radius: 99px; background: #000a;
   color: #fff; font-weight: 600; }
@@ -234,9 +236,9 @@ class _Studio:
                 wishes: dict[str, Any] = {
                     "song": _brought(song, folder, names),
                     "dancer": self._bundle(own, dancer),
-                    "seed": _whole_number(seed),
+                    "seed": int(_given(seed, "seed")),
                     "energy": energy,
-                    "start": start,
+                    "start": _given(start, "start"),
                     "duration": self._duration(length, whole),
                 }
                 background = {
@@ -289,17 +291,19 @@ class _Studio:
     def _compare_tab(self, own: gr.State) -> None:
         song, part = self._song_inputs("compared-song")
         cards, seeds, videos = [], [], []
-        with gr.Row(elem_id="compared"):
+        with gr.Row():
             for number, side in enumerate(("Left", "Right")):
                 with gr.Column(min_width=300):
                     cards.append(self._cards(f"{side} dancer", DEFAULT))
                     seeds.append(self._seed(f"{side} seed", number))
-                    videos.append(gr.Video(label=side, show_label=False, interactive=False))
         with gr.Row():
-            go = gr.Button("Compare", variant="primary", size="lg")
+            go = gr.Button("Compare", variant="primary", size="lg", min_width=120)
             stop = gr.Button("Stop", size="lg", visible=False, min_width=120)
             both = gr.Button("Play both", size="lg", visible=False, min_width=120)
         step = gr.HTML(_say("One song, two dances."), label="state", elem_classes="step")
+        with gr.Row(elem_id="compared"):
+            for side in ("Left", "Right"):
+                videos.append(gr.Video(label=side, show_label=False, interactive=False))
         comparing = go.click(
             self._compare,
             [own, song, *part, cards[0], seeds[0], cards[1], seeds[1]],
@@ -336,8 +340,8 @@ class _Studio:
                         heard,
                         folder / f"{side}.mp4",
                         dancer=self._bundle(own, dancer),
-                        seed=_whole_number(seed),
-                        start=start,
+                        seed=int(_given(seed, "seed")),
+                        start=_given(start, "start"),
                         duration=self._duration(length, whole),
                         progress=lambda stage, *count, side=side: tell(f"{side}: {stage}", *count),
                     )
@@ -481,7 +485,7 @@ class _Studio:
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
             hidden = gr.skip(), gr.update(visible=False)
             last = _previews(outputs)[-1:]
-            strip = str(last[0]) if last != shown else gr.skip()
+            strip = str(last[0]) if last and last != shown else gr.skip()
             shown[:] = last
             return strip, gr.skip(), gr.skip(), line, *buttons, buttons[1], ending, *hidden
 
@@ -557,10 +561,9 @@ class _Studio:
             )
         return known[name]
 
-    def _duration(self, length: float, whole: bool) -> float:
-        if not whole and length > self._limits.seconds:
-            raise DancingError(f"a dance may last {self._limits.seconds} s at most")
-        return float(self._limits.seconds if whole else length)
+    def _duration(self, length: float | None, whole: bool) -> float:
+        """Seconds to dance at most; the page's field keeps a length within the limit."""
+        return self._limits.seconds if whole else _given(length, "length")
 
     def _pictures(self, own: dict[str, Path]) -> str:
         """Style rules that put the dancers' pictures on their cards."""
@@ -599,11 +602,22 @@ def _follow(
             yield during(_show(step, names), gr.update(interactive=False), gr.update(visible=True))
         try:
             return job.made(), [_as_named(note, names) for note in job.notes]
-        except (DancingError, ModuleNotFoundError) as error:
-            message = _as_named(str(explained(error)), names)
+        except Exception as error:
+            message = _as_named(_line(error), names)
     # The line stays in the page, the box that the framework makes of the error soon goes.
     yield during(_say(message), *_IDLE)
     raise gr.Error(message, print_exception=False, title="That did not work")
+
+
+def _line(error: Exception) -> str:
+    """What the command line would say of an error; nothing of what is not meant for people."""
+    try:
+        if isinstance(error, DancingError | ModuleNotFoundError):
+            return str(explained(error))
+    except ModuleNotFoundError:
+        pass
+    traceback.print_exception(error)
+    return "something went wrong on the server; its log tells more"
 
 
 def _as_named(text: str, names: dict[str, str]) -> str:
@@ -666,10 +680,10 @@ def _hex(colour: str) -> str:
     return "#" + "".join(f"{min(255, round(float(channel))):02x}" for channel in channels)
 
 
-def _whole_number(seed: float) -> int:
-    if seed is None or seed < 0 or seed != int(seed):
-        raise DancingError("a seed is a whole number from 0 up")
-    return int(seed)
+def _given(value: float | None, what: str) -> float:
+    if value is None:
+        raise DancingError(f"the {what} is missing")
+    return value
 
 
 def _show(step: Step, names: dict[str, str]) -> str:
