@@ -15,21 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import dancing
-from dancing.errors import DancingError, DancingWarning
+from dancing.errors import DancingError, DancingWarning, explained
 
 if TYPE_CHECKING:
     from dancing.evaluation.table import Report
     from dancing.pipeline import Progress
-
-_EXTRA_OF = {
-    "torch": "train",
-    "lightning": "train",
-    "onnx": "train",
-    "safetensors": "train",
-    "tensorboard": "train",
-    "matplotlib": "plot",
-    "mediapipe": "extract",
-}
 
 app = typer.Typer(
     help="A song goes in, a person dances out.",
@@ -472,6 +462,43 @@ def dancers() -> None:
         typer.echo(f"{name}{mark}: {models}; weights {card['licence']}")
 
 
+@app.command()
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(help="Listen at this address, 0.0.0.0 for all; default: this machine alone."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Listen at this port.")] = 7860,
+    auth: Annotated[
+        str | None, typer.Option(envvar="DANCING_AUTH", help="USER:PASSWORD that visitors give.")
+    ] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Everybody who reaches the server may use it.")
+    ] = False,
+    dancers: Annotated[
+        list[Path] | None,
+        typer.Option("--dancer", help="A bundle to offer as well; may be given again."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Dances made at a time.")] = 1,
+    max_upload: Annotated[int, typer.Option(min=1, help="Megabytes of one file.")] = 200,
+    max_seconds: Annotated[int, typer.Option(min=1, help="Length of a dance.")] = 600,
+    max_minutes: Annotated[int, typer.Option(min=2, help="Time to learn a dancer.")] = 60,
+    keep: Annotated[float, typer.Option(min=1, help="Minutes that files are kept.")] = 60.0,
+) -> None:
+    """Open the studio: the same in a browser."""
+    from dancing import studio
+
+    studio.serve(
+        host=host,
+        port=port,
+        auth=auth,
+        no_auth=no_auth,
+        limits=studio.Limits(jobs, max_upload, max_seconds, max_minutes, keep),
+        dancers=dancers or [],
+        ready=lambda address: typer.echo(f"The studio is at {address}; Ctrl+C ends it."),
+    )
+
+
 def main() -> NoReturn:
     """Run the command line; errors for people become one line and exit code 1."""
     _show_notes()
@@ -479,13 +506,8 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
-    except DancingError as error:
-        _complain(error)
-    except ModuleNotFoundError as error:
-        extra = _EXTRA_OF.get((error.name or "").split(".")[0])
-        if extra is None:
-            raise
-        _complain(f"this needs {error.name}: pip install 'dancing[{extra}]'")
+    except (DancingError, ModuleNotFoundError) as error:
+        _complain(explained(error))
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
         sys.exit(130)

@@ -17,6 +17,12 @@ MEDIA_SUFFIXES = frozenset(
 VIDEO_SUFFIXES = frozenset(".mp4 .mov .mkv .webm .avi .m4v .mpg .mpeg .3gp .ts".split())
 
 
+def example_song() -> Path:
+    """The song that comes with the package."""
+    installed = Path(__file__).parent / "song.ogg"
+    return installed if installed.is_file() else Path(__file__).parents[2] / "examples/song.ogg"
+
+
 @contextmanager
 def write_then_rename(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` only if the block succeeds.

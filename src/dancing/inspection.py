@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from dancing.dataset import Clip, Dataset
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
 from dancing.poses import PoseSequence, draw_skeleton
-from dancing.video import resize
+from dancing.video import probe, read_frames, resize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,6 +98,35 @@ def strip(sequence: PoseSequence, clip: Clip | None = None) -> NDArray[np.uint8]
         draw_skeleton(picture, sequence.landmarks[t], visibility)
         columns.append(picture)
     return np.concatenate(columns, axis=1)
+
+
+def sightings(
+    video: str | Path, count: int = 8, height: int = 480
+) -> Iterator[tuple[float, NDArray[np.uint8], int]]:
+    """What the pose estimator sees in a video: pictures spread over it, skeletons drawn on them.
+
+    Args:
+        video: any video file.
+        count: how many pictures.
+        height: of the pictures, in pixels.
+
+    Yields:
+        Seconds from the start, the picture (H, W, 3) uint8, and how many people are in it.
+
+    Raises:
+        DancingError: when the video cannot be read, or the pose estimator is not installed.
+    """
+    from dancing.extract import MOST_PEOPLE
+    from dancing.landmarker import Landmarker
+
+    rate = count / (probe(video).duration or count)
+    with Landmarker(MOST_PEOPLE, video=False) as look:
+        for number, frame in enumerate(islice(read_frames(video, rate, height), count)):
+            picture = frame.copy()
+            people = look(frame)
+            for person in people:
+                draw_skeleton(picture, person.points[:, :2], person.points[:, 2])
+            yield number / rate, picture, len(people)
 
 
 def _figure(sequence: PoseSequence, title: str, clip: Clip | None) -> Figure:

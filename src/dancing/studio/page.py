@@ -1,0 +1,707 @@
+"""The studio's page: what is seen, and which call of the public API each button makes."""
+
+from __future__ import annotations
+
+import base64
+import html
+import random
+import re
+import shutil
+import threading
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import gradio as gr
+
+from dancing import generate
+from dancing.background import TRANSPARENT
+from dancing.bundle import DEFAULT, Bundle, embedded
+from dancing.dancer import STYLES
+from dancing.errors import DancingError, explained
+from dancing.files import example_song
+from dancing.poses import SUFFIXES, PoseSequence
+from dancing.studio.jobs import Job, Step, Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dancing.learn import Learned
+    from dancing.pipeline import Progress
+    from dancing.studio.server import Limits
+
+_Made = TypeVar("_Made")
+PREVIEW = 15
+"""Seconds that are danced unless more is asked for: seen soon, even on a small machine."""
+_SEEDS = 10**6
+_OWN, _COLOUR, _FILE, _NOTHING = "The dancer's own", "A colour", "A picture or video", "Transparent"
+
+HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+CSS = """
+.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
+#title h1 { margin: 0.3em 0 0; font-size: 1.7rem; }
+#title p { margin: 0.1em 0 0.4em; opacity: 0.75; }
+.cards .wrap { display: grid; gap: 10px;
+  grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); }
+.cards label { flex-direction: column; align-items: center; justify-content: flex-end; gap: 6px;
+  min-height: 150px; padding: 8px; position: relative; background-repeat: no-repeat;
+  background-color: var(--background-fill-secondary);
+  background-size: cover; background-position: center 20%; overflow: hidden; }
+.cards label > span { margin: 0; padding: 1px 10px; border-radius: 99px; background: #000a;
+  color: #fff; font-weight: 600; }
+.cards label > input { position: absolute; top: 8px; left: 8px; }
+.cards label.selected { outline: 3px solid var(--color-accent); outline-offset: -3px; }
+.cards label:focus-within { box-shadow: 0 0 0 3px var(--color-accent-soft); }
+.prose.step { min-height: 3.4em; }
+.step progress { appearance: none; width: 100%; height: 8px; border: 0; border-radius: 4px;
+  overflow: hidden; background: var(--border-color-primary); }
+.step progress::-webkit-progress-bar { background: var(--border-color-primary); }
+.step progress::-webkit-progress-value { background: var(--color-accent); }
+.step progress::-moz-progress-bar { background: var(--color-accent); }
+.step p { margin: 0.2em 0; }
+.downloads .label-clear-button { display: none; }
+.dice { align-self: stretch; }
+video { max-height: 66vh; }
+#looks { display: none; }
+#seen .thumbnail-item { aspect-ratio: 3 / 4; }
+#seen .caption-label { left: 0; right: auto; bottom: 0; font-size: 0.75rem; }
+#seen .grid-wrap { min-height: 0; }
+"""
+# The buttons to go and to stop while nothing runs.
+_IDLE = gr.update(interactive=True), gr.update(visible=False)
+# Both dances from the start at once, the sound of one of them.
+_PLAY_BOTH = """() => {
+  const both = document.querySelectorAll('#compared video');
+  both.forEach((video, number) => {
+    video.currentTime = 0;
+    video.muted = number > 0;
+    video.play();
+  });
+}"""
+
+
+def theme() -> gr.themes.Base:
+    """The page's look: fonts of the visitor's own machine, so that nothing is fetched."""
+    return gr.themes.Default(
+        primary_hue="violet",
+        font=["ui-sans-serif", "system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+
+
+def build(workspace: Workspace, limits: Limits, dancers: Sequence[str | Path] = ()) -> gr.Blocks:
+    """The page.
+
+    Args:
+        workspace: where files lie.
+        limits: how much visitors may ask for.
+        dancers: bundles to offer beside the embedded ones.
+
+    Raises:
+        DancingError: when one of the bundles cannot be used.
+    """
+    return _Studio(workspace, limits, dancers).page()
+
+
+class _Page(gr.Blocks):
+    """Blocks whose inputs are what was uploaded, and nothing that is still to be fetched."""
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any
+    ) -> Any:
+        if any(_is_link(value) for value in inputs):
+            raise gr.Error("upload the file; links are not followed")
+        return await super().preprocess_data(block_fn, inputs, *more, **named)
+
+
+def _is_link(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(_is_link(entry) for entry in value)
+    if isinstance(value, dict):
+        return "://" in str(value.get("path")) or any(_is_link(entry) for entry in value.values())
+    return False
+
+
+class _Studio:
+    """The page's parts and what they call."""
+
+    def __init__(self, workspace: Workspace, limits: Limits, dancers: Sequence[str | Path]) -> None:
+        self._workspace = workspace
+        self._limits = limits
+        # A copy, so that no page tells where the package is installed.
+        self._example = str(shutil.copy(example_song(), workspace.root))
+        self._radios: list[gr.Radio] = []
+        self._dancers: dict[str, str | Path] = {name: name for name in embedded()}
+        for path in dancers:
+            self._dancers[_unused(Bundle(path).name, self._dancers)] = Path(path).resolve()
+
+    def page(self) -> gr.Blocks:
+        """Build it."""
+        gr.set_static_paths([self._example])
+        with _Page(title="Dancing", analytics_enabled=False) as page:
+            # The dancers that this visitor has learned, by name; nobody else sees them.
+            own = gr.State({})
+            gr.Markdown("# Dancing\nA song goes in, a person dances out.", elem_id="title")
+            looks = gr.HTML(self._pictures({}), elem_id="looks")
+            with gr.Tab("Dance"):
+                self._dance_tab(own)
+            with gr.Tab("Compare"):
+                self._compare_tab(own)
+            with gr.Tab("Learn"):
+                self._learn_tab(own, looks)
+        # Without the way around the queue that the framework offers by default.
+        page.queue(default_concurrency_limit=self._limits.jobs, max_size=50, api_open=False)
+        return page
+
+    # Dance
+
+    def _dance_tab(self, own: gr.State) -> None:
+        last = gr.State(None)
+        with gr.Row():
+            with gr.Column(scale=5, min_width=320):
+                song, part = self._song_inputs("song")
+                cards = self._cards("Dancer", DEFAULT)
+                seed = self._seed("Seed: the same number, the same dance", 0)
+                energy = gr.Slider(
+                    0, 2, 1, step=0.1, label="Energy", info="1 is what the music asks for"
+                )
+                with gr.Accordion("Style and background", open=False):
+                    style = gr.Radio(list(STYLES), value=STYLES[0], label="Style")
+                    behind = gr.Radio(
+                        [_OWN, _COLOUR, _FILE, _NOTHING], value=_OWN, label="Background"
+                    )
+                    colour = gr.ColorPicker("#00ff00", label="Colour", visible=False)
+                    scene = gr.File(label="Picture or video", visible=False, height=110)
+            with gr.Column(scale=4, min_width=320):
+                with gr.Row():
+                    go = gr.Button("Dance", variant="primary", size="lg", elem_id="go")
+                    stop = gr.Button("Stop", size="lg", visible=False, min_width=120)
+                step = gr.HTML(_say("Press Dance."), label="state", elem_classes="step")
+                video = gr.Video(
+                    label="Dance",
+                    show_label=False,
+                    interactive=False,
+                    autoplay=True,
+                    elem_id="video",
+                )
+                with gr.Column(visible=False) as results:
+                    files = gr.File(
+                        label="Download", file_count="multiple", interactive=False,
+                        elem_classes="downloads",
+                    )  # fmt: skip
+                    skeleton = gr.Button("Make a skeleton video too")
+        behind.change(
+            lambda chosen: [gr.update(visible=chosen == kind) for kind in (_COLOUR, _FILE)],
+            behind, [colour, scene], queue=False, api_visibility="private",
+        )  # fmt: skip
+        dancing = go.click(
+            self._dance,
+            [own, song, *part, cards, seed, energy, style, behind, colour, scene],
+            [video, files, step, last, go, stop, results, skeleton],
+            api_name="dance", concurrency_id="dances", show_progress_on=step,
+            concurrency_limit=self._limits.jobs,
+        )  # fmt: skip
+        drawing = skeleton.click(
+            self._skeleton, last, [files, step, go, stop, skeleton],
+            concurrency_id="dances", show_progress_on=step, api_visibility="private",
+        )  # fmt: skip
+        self._stops(stop, [dancing, drawing], [step, go, stop])
+
+    def _dance(
+        self,
+        own: dict[str, Path],
+        song: str | None,
+        start: float,
+        length: float,
+        whole: bool,
+        dancer: str,
+        seed: float,
+        energy: float,
+        style: str,
+        behind: str,
+        colour: str,
+        scene: str | None,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Make a dance video.
+
+        Returns the video, the files to download (video and poses), and a line about them.
+        """
+
+        names: dict[str, str] = {}
+
+        def work(tell: Progress) -> dict[str, Any]:
+            with self._workspace.folder() as folder:
+                wishes: dict[str, Any] = {
+                    "song": _brought(song, folder, names),
+                    "dancer": self._bundle(own, dancer),
+                    "seed": int(_given(seed, "seed")),
+                    "energy": energy,
+                    "start": _given(start, "start"),
+                    "duration": self._duration(length, whole),
+                }
+                background = {
+                    _OWN: lambda: None,
+                    _COLOUR: lambda: _hex(colour),
+                    _FILE: lambda: _brought(scene, folder, names),
+                    _NOTHING: lambda: TRANSPARENT,
+                }[behind]()
+                video = folder / f"dance{'.webm' if background == TRANSPARENT else '.mp4'}"
+                poses = video.with_suffix(SUFFIXES[0])
+                generate(
+                    output=video, style=style, background=background, poses=poses, progress=tell,
+                    **wishes,
+                )  # fmt: skip
+                sequence = PoseSequence.load(poses)
+                written = [poses.with_suffix(suffix) for suffix in SUFFIXES]
+                for path in written[1:]:
+                    sequence.save(path)
+                return {"files": [video, *written], "wishes": wishes, "seconds": sequence.duration}
+
+        def during(line: str, *buttons: Any) -> tuple[Any, ...]:
+            return gr.skip(), gr.skip(), line, gr.skip(), *buttons, gr.skip(), gr.skip()
+
+        made, notes = yield from _follow(work, during, names)
+        if whole and made["seconds"] >= self._limits.seconds:
+            notes.append(f"this server's dances end after {self._limits.seconds} s")
+        done = f"{dancer} dances {made['seconds']:.0f} s, seed {made['wishes']['seed']}."
+        files = list(map(str, made["files"]))
+        shown = gr.update(visible=True)
+        yield files[0], files, _say(done, notes), made, *_IDLE, shown, shown
+
+    def _skeleton(self, last: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        folder = last["files"][0].parent
+
+        def work(tell: Progress) -> Path:
+            if not folder.is_dir():
+                raise DancingError("this dance is no longer on the server; make it again")
+            path = folder / "skeleton.mp4"
+            return generate(output=path, style="skeleton", progress=tell, **last["wishes"])
+
+        def during(line: str, *buttons: Any) -> tuple[Any, ...]:
+            return gr.skip(), line, *buttons, gr.skip()
+
+        path, _ = yield from _follow(work, during, {})
+        line = _say("The skeleton video is among the downloads.")
+        yield list(map(str, [*last["files"], path])), line, *_IDLE, gr.update(visible=False)
+
+    # Compare
+
+    def _compare_tab(self, own: gr.State) -> None:
+        song, part = self._song_inputs("compared-song")
+        cards, seeds, videos = [], [], []
+        with gr.Row():
+            for number, side in enumerate(("Left", "Right")):
+                with gr.Column(min_width=300):
+                    cards.append(self._cards(f"{side} dancer", DEFAULT))
+                    seeds.append(self._seed(f"{side} seed", number))
+        with gr.Row():
+            go = gr.Button("Compare", variant="primary", size="lg", min_width=120)
+            stop = gr.Button("Stop", size="lg", visible=False, min_width=120)
+            both = gr.Button("Play both", size="lg", visible=False, min_width=120)
+        step = gr.HTML(_say("One song, two dances."), label="state", elem_classes="step")
+        with gr.Row(elem_id="compared"):
+            for side in ("Left", "Right"):
+                videos.append(gr.Video(label=side, show_label=False, interactive=False))
+        comparing = go.click(
+            self._compare,
+            [own, song, *part, cards[0], seeds[0], cards[1], seeds[1]],
+            [*videos, step, go, stop, both],
+            api_name="compare", concurrency_id="dances", show_progress_on=step,
+        )  # fmt: skip
+        both.click(None, js=_PLAY_BOTH, api_visibility="private")
+        self._stops(stop, [comparing], [step, go, stop])
+
+    def _compare(
+        self,
+        own: dict[str, Path],
+        song: str | None,
+        start: float,
+        length: float,
+        whole: bool,
+        left_dancer: str,
+        left_seed: float,
+        right_dancer: str,
+        right_seed: float,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Make two dances to one song.
+
+        Returns both videos and a line about them.
+        """
+
+        names: dict[str, str] = {}
+
+        def work(tell: Progress) -> list[Path]:
+            with self._workspace.folder() as folder:
+                heard = _brought(song, folder, names)
+                return [
+                    generate(
+                        heard,
+                        folder / f"{side}.mp4",
+                        dancer=self._bundle(own, dancer),
+                        seed=int(_given(seed, "seed")),
+                        start=_given(start, "start"),
+                        duration=self._duration(length, whole),
+                        progress=lambda stage, *count, side=side: tell(f"{side}: {stage}", *count),
+                    )
+                    for side, dancer, seed in (
+                        ("left", left_dancer, left_seed),
+                        ("right", right_dancer, right_seed),
+                    )
+                ]
+
+        def during(line: str, *buttons: Any) -> tuple[Any, ...]:
+            return gr.skip(), gr.skip(), line, *buttons, gr.skip()
+
+        videos, notes = yield from _follow(work, during, names)
+        line = _say("Play both to see them beside each other.", notes)
+        yield *map(str, videos), line, *_IDLE, gr.update(visible=True)
+
+    # Learn
+
+    def _learn_tab(self, own: gr.State, looks: gr.HTML) -> None:
+        ending = gr.State(None)
+        with gr.Row():
+            with gr.Column(scale=5, min_width=320):
+                gr.Markdown(
+                    "Film one person who agrees to it: the whole body in view with room around, "
+                    "before a camera that does not move, 30 seconds or more. "
+                    "Keep this page open while it learns."
+                )
+                videos = gr.File(
+                    label="Videos", file_count="multiple", height=140, elem_id="videos"
+                )
+                look = gr.Button("See what is found in them")
+                seen = gr.Gallery(
+                    label="What the pose estimator finds", show_label=False, columns=4,
+                    visible=False, elem_id="seen", height="auto", object_fit="contain",
+                )  # fmt: skip
+                name = gr.Textbox("me", label="The dancer's name", max_length=24)
+                minutes = gr.Slider(
+                    2, self._limits.minutes, min(18, self._limits.minutes), step=1,
+                    label="Minutes", info="longer gives a sharper dancer",
+                )  # fmt: skip
+                moves = gr.Checkbox(
+                    False, label="Learn the way to dance too", info="needs videos with their music"
+                )
+            with gr.Column(scale=4, min_width=320):
+                with gr.Row():
+                    go = gr.Button(
+                        "Learn", variant="primary", size="lg", elem_id="learn", min_width=120
+                    )
+                    end = gr.Button("Stop, and keep it", size="lg", visible=False, min_width=120)
+                    stop = gr.Button("Give up", size="lg", visible=False, min_width=120)
+                step = gr.HTML(
+                    _say("Choose videos, then press Learn."), label="state", elem_classes="step"
+                )
+                gr.Markdown("As it learns: above what was filmed, below what is drawn so far.")
+                strip = gr.Image(
+                    label="Drawn so far", show_label=False, elem_id="strip", interactive=False,
+                    buttons=["fullscreen"],
+                )  # fmt: skip
+                with gr.Column(visible=False) as results:
+                    bundle = gr.File(
+                        label="The dancer, to keep", interactive=False, elem_classes="downloads"
+                    )
+                    report = gr.Code(label="How well", interactive=False)
+        looking = look.click(
+            self._look, videos, [seen, step, look, stop],
+            concurrency_id="learning", concurrency_limit=1, show_progress_on=step,
+            api_visibility="private",
+        )  # fmt: skip
+        learning = go.click(
+            self._learn,
+            [own, videos, name, minutes, moves],
+            [strip, bundle, report, step, go, stop, end, ending, own, results],
+            api_name="learn", concurrency_id="learning", concurrency_limit=1,
+            show_progress_on=step,
+        )  # fmt: skip
+        learning.success(
+            lambda own: (
+                self._pictures(own),
+                *(gr.update(choices=list(self._dancers | own)) for _ in self._radios),
+            ),
+            own, [looks, *self._radios], queue=False, api_visibility="private",
+        )  # fmt: skip
+        end.click(
+            lambda ending: ending and ending.set(), ending, None, queue=False,
+            api_visibility="private",
+        )  # fmt: skip
+        self._stops(stop, [looking], [step, look, stop])
+        self._stops(stop, [learning], [step, go, stop])
+
+    def _look(self, videos: list[str] | None) -> Iterator[tuple[Any, ...]]:
+        names: dict[str, str] = {}
+
+        def work(tell: Progress) -> list[tuple[NDArray[np.uint8], str]]:
+            from dancing.inspection import sightings
+
+            found = []
+            with self._workspace.folder() as folder:
+                for number, path in enumerate(_some(videos), 1):
+                    copy = _brought(path, folder, names)
+                    for seconds, picture, people in sightings(copy):
+                        who = {0: "nobody", 1: "one person"}.get(people, f"{people} people")
+                        found.append((picture, f"{seconds:.0f} s: {who}"))
+                        tell(f"looking at video {number}", len(found), None)
+            return found
+
+        def during(line: str, *buttons: Any) -> tuple[Any, ...]:
+            return gr.skip(), line, *buttons
+
+        found, notes = yield from _follow(work, during, names)
+        yield gr.update(value=found, visible=True), _say("Looked.", notes), *_IDLE
+
+    def _learn(
+        self, own: dict[str, Path], videos: list[str] | None, name: str, minutes: float, moves: bool
+    ) -> Iterator[tuple[Any, ...]]:
+        """Learn a dancer from videos.
+
+        Returns a picture of the state, the dancer bundle, and how well it draws what was held out.
+        """
+        names: dict[str, str] = {}
+        name = _unused(name, self._dancers | own)
+        ending = threading.Event()
+        outputs: list[Path] = []
+
+        def work(tell: Progress) -> Learned:
+            with self._workspace.folder() as folder:
+                copies = [_brought(path, folder, names) for path in _some(videos)]
+                from dancing.learn import learn
+
+                outputs.append(folder / f"{name}.zip")
+                return learn(
+                    copies,
+                    outputs[0],
+                    minutes=min(minutes, self._limits.minutes),
+                    moves=moves,
+                    progress=tell,
+                    stop=ending.is_set,
+                )
+
+        shown: list[Path] = []
+
+        def during(line: str, *buttons: Any) -> tuple[Any, ...]:
+            hidden = gr.skip(), gr.update(visible=False)
+            last = _previews(outputs)[-1:]
+            strip = str(last[0]) if last and last != shown else gr.skip()
+            shown[:] = last
+            return strip, gr.skip(), gr.skip(), line, *buttons, buttons[1], ending, *hidden
+
+        learned, notes = yield from _follow(work, during, names)
+        notes += [_as_named(note, names) for note in learned.notes]
+        line = _say(f"{name} is now among the dancers. Download the bundle to keep it.", notes)
+        yield (
+            gr.skip(), str(learned.bundle), "\n".join(learned.report.text()), line,
+            *_IDLE, gr.update(visible=False), None, own | {name: learned.bundle},
+            gr.update(visible=True),
+        )  # fmt: skip
+
+    # Shared
+
+    def _song_inputs(self, song_id: str) -> tuple[gr.File, list[Any]]:
+        """The song, and which part of it."""
+        song = gr.File(
+            self._example, label="Song: any audio or video file", height=120, elem_id=song_id
+        )
+        with gr.Row():
+            example = gr.Button("Take the example", size="sm", min_width=120)
+            record = gr.Button("Record", size="sm", min_width=120)
+        recorder = gr.Audio(
+            sources=["microphone"], type="filepath", label="Record a song", visible=False
+        )
+        with gr.Row():
+            start = gr.Number(0, label="Start, in seconds", minimum=0, min_width=100)
+            length = gr.Number(
+                min(PREVIEW, self._limits.seconds), label="Length, in seconds", minimum=1,
+                maximum=self._limits.seconds, min_width=100,
+            )  # fmt: skip
+            whole = gr.Checkbox(
+                False, label="To its end", info=f"at most {self._limits.seconds} s", min_width=120
+            )
+        example.click(lambda: self._example, None, song, queue=False, api_visibility="private")
+        record.click(
+            lambda: gr.update(visible=True), None, recorder, queue=False, api_visibility="private"
+        )
+        recorder.stop_recording(
+            lambda path: path, recorder, song, queue=False, api_visibility="private"
+        )
+        return song, [start, length, whole]
+
+    def _cards(self, label: str, value: str) -> gr.Radio:
+        cards = gr.Radio(list(self._dancers), value=value, label=label, elem_classes="cards")
+        self._radios.append(cards)
+        return cards
+
+    def _seed(self, label: str, value: int) -> gr.Number:
+        with gr.Row():
+            seed = gr.Number(value, label=label, minimum=0, precision=0, min_width=120)
+            dice = gr.Button("⚄ Dice", scale=0, min_width=96, elem_classes="dice")
+        dice.click(
+            lambda: random.randrange(_SEEDS), None, seed, queue=False, api_visibility="private"
+        )
+        return seed
+
+    def _stops(self, button: gr.Button, events: list[Any], outputs: list[Any]) -> None:
+        """Let a button stop events."""
+        button.click(
+            lambda: (_say("Stopped."), *_IDLE), None, outputs, cancels=events, queue=False,
+            api_visibility="private",
+        )  # fmt: skip
+
+    def _bundle(self, own: dict[str, Path], name: str) -> str | Path:
+        """A dancer by the name on the card: never by a path that a visitor gives."""
+        known = self._dancers | own
+        if name not in known:
+            raise DancingError(f"no dancer '{name}'; there are {', '.join(known)}")
+        if name in own and not own[name].exists():
+            raise DancingError(
+                f"{name} is no longer on this server, which keeps files a while only"
+            )
+        return known[name]
+
+    def _duration(self, length: float | None, whole: bool) -> float:
+        """Seconds to dance at most; the page's field keeps a length within the limit."""
+        return self._limits.seconds if whole else _given(length, "length")
+
+    def _pictures(self, own: dict[str, Path]) -> str:
+        """Style rules that put the dancers' pictures on their cards."""
+        rules = []
+        for name, path in (self._dancers | own).items():
+            picture = Bundle(path).preview() if name not in own or own[name].exists() else None
+            if picture is not None:
+                data = base64.b64encode(picture).decode()
+                rules.append(
+                    f'.cards label[data-testid="{name}-radio-label"] '
+                    f"{{ background-image: url(data:image/png;base64,{data}); }}"
+                )
+        return f"<style>{''.join(rules)}</style>"
+
+
+def _follow(
+    work: Callable[[Progress], _Made],
+    during: Callable[..., tuple[Any, ...]],
+    names: dict[str, str],
+) -> Generator[tuple[Any, ...], None, tuple[_Made, list[str]]]:
+    """Do work while the page shows how far it is; give it up when the visitor leaves.
+
+    Args:
+        work: to be done.
+        during: outputs of an event, of a line to show and the buttons to go and to stop.
+        names: those of the visitor's files by what they are called in the job's folder.
+
+    Returns:
+        What the work returned, and its notes.
+
+    Raises:
+        gr.Error: with the line that the command line would print, files named as they came.
+    """
+    with Job(work) as job:
+        for step in job.steps():
+            yield during(_show(step, names), gr.update(interactive=False), gr.update(visible=True))
+        try:
+            return job.made(), [_as_named(note, names) for note in job.notes]
+        except Exception as error:
+            message = _as_named(_line(error), names)
+    # The line stays in the page, the box that the framework makes of the error soon goes.
+    yield during(_say(message), *_IDLE)
+    raise gr.Error(message, print_exception=False, title="That did not work")
+
+
+def _line(error: Exception) -> str:
+    """What the command line would say of an error; nothing of what is not meant for people."""
+    try:
+        if isinstance(error, DancingError | ModuleNotFoundError):
+            return str(explained(error))
+    except ModuleNotFoundError:
+        pass
+    traceback.print_exception(error)
+    return "something went wrong on the server; its log tells more"
+
+
+def _as_named(text: str, names: dict[str, str]) -> str:
+    """The text with the visitor's files named as they came, and without the server's folders."""
+    for here, name in names.items():
+        text = re.sub(rf"(\S*/)?{re.escape(here)}", name.replace("\\", ""), text)
+    return text
+
+
+def _some(videos: list[str] | None) -> list[str]:
+    if not videos:
+        raise DancingError("choose one video or more")
+    return videos
+
+
+def _previews(outputs: Sequence[Path]) -> list[Path]:
+    """Pictures of the state of what is being learned, if anything is yet."""
+    if not outputs:
+        return []
+    from dancing.learn import previews
+
+    return previews(outputs[0])
+
+
+def _unused(name: str, taken: Any) -> str:
+    """A name for a card that no other card has, fit for a style rule."""
+    name = re.sub(r"[^\w -]", "", name).strip() or "dancer"
+    number, unused = 1, name
+    while unused in taken:
+        number += 1
+        unused = f"{name} {number}"
+    return unused
+
+
+def _brought(path: str | None, folder: Path, names: dict[str, str]) -> Path:
+    """A visitor's file in the job's own folder, where it stays as long as it is needed.
+
+    It gets a name of ours; `names` learns which one it came with.
+
+    Raises:
+        DancingError: when there is none.
+    """
+    if path is None:
+        raise DancingError("a file is needed: upload one")
+    suffix = Path(path).suffix.lower()
+    copy = (
+        folder / f"upload-{len(names) + 1}{suffix if re.fullmatch('[.][a-z0-9]+', suffix) else ''}"
+    )
+    names[copy.name] = Path(path).name
+    return Path(shutil.copyfile(path, copy))
+
+
+def _hex(colour: str) -> str:
+    """#rrggbb of what the colour picker gives: that, or 'rgba(r, g, b, a)'."""
+    if re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+        return colour
+    channels = re.findall(r"[\d.]+", colour)[:3]
+    if not colour.startswith("rgb") or len(channels) < 3:
+        raise DancingError(f"'{colour}' is no colour")
+    return "#" + "".join(f"{min(255, round(float(channel))):02x}" for channel in channels)
+
+
+def _given(value: float | None, what: str) -> float:
+    if value is None:
+        raise DancingError(f"the {what} is missing")
+    return value
+
+
+def _show(step: Step, names: dict[str, str]) -> str:
+    """A progress bar and how long it still takes."""
+    text = _as_named(step.stage, names)
+    if text == step.stage:
+        text = text.capitalize()
+    if step.total and step.total > 1:
+        text += f", {step.done} of {step.total}"
+    if step.left is not None and step.left >= 1:
+        minutes, seconds = divmod(round(step.left), 60)
+        text += f", {f'{minutes} min ' if minutes else ''}{seconds} s left"
+    bar = f'<progress max="{step.total or 1}" value="{step.done if step.total else 0}"></progress>'
+    return f"<p>{html.escape(text)}</p>{bar}"
+
+
+def _say(text: str, notes: Sequence[str] = ()) -> str:
+    lines = [text, *(f"Note: {note}" for note in notes)]
+    return (
+        '<div role="status">' + "".join(f"<p>{html.escape(line)}</p>" for line in lines) + "</div>"
+    )
