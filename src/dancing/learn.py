@@ -44,7 +44,7 @@ SHORTEST = 8.0
 # Seconds of footage for each minute of the time, so that looking at it takes a fraction of that.
 _FOOTAGE = 8.0
 _HELD_OUT = 0.2
-_SCORED = 100
+_SCORED = 60
 # What is kept for export and evaluation: minutes, and a part of the time.
 _RESERVE, _RESERVED = 0.7, 0.02
 _LEAST = 0.5

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -249,16 +248,25 @@ def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
         raise DancingError("the dancer covers the whole picture, no background is to be seen")
     plate = np.zeros(stack.shape[1:], np.float32)
     for row in range(stack.shape[1]):
-        light = np.where(mask[:, row], np.nan, stack[:, row].mean(-1))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # hidden pixels are filled in below
-            bright = np.nanpercentile(light, 95, axis=0)
-            lit = np.abs(light - bright) <= _SAME_LIGHT
-            plate[row] = np.nanmedian(np.where(lit[..., None], stack[:, row], np.nan), axis=0)
+        colours = np.moveaxis(stack[:, row], 0, -1).astype(np.float32)  # (W, 3, frames)
+        light = np.where(mask[:, row].T, np.nan, colours.mean(1))
+        lit = np.abs(light - _quantile(light, 0.95)[:, None]) <= _SAME_LIGHT
+        plate[row] = _quantile(np.where(lit[:, None], colours, np.nan), 0.5)
     # Noise may leave no value that near.
     hidden |= np.isnan(plate).any(-1)
     nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
     return plate[tuple(nearest)].round().astype(np.uint8)
+
+
+def _quantile(values: NDArray[np.float32], q: float) -> NDArray[np.float32]:
+    """np.nanquantile over the last axis, many times as fast; NaN where there is no value."""
+    ordered = np.sort(values, axis=-1)  # NaN come last
+    at = q * np.maximum(np.isfinite(values).sum(-1, keepdims=True) - 1, 0)
+    low, high = (
+        np.take_along_axis(ordered, end(at).astype(int), -1) for end in (np.floor, np.ceil)
+    )
+    mixed: NDArray[np.float32] = (low + (high - low) * (at % 1).astype(np.float32))[..., 0]
+    return mixed
 
 
 def picture_size(clips: Sequence[Clip]) -> tuple[int, int]:
