@@ -352,6 +352,8 @@ class VideoWriter:
         if self._layout == "rgba":
             self._video.metadata["alpha_mode"] = "1"  # without it, browsers show a .webm opaque
         context = self._video.codec_context
+        # Threads that share a frame can make x264 write the same pictures in other bytes.
+        context.thread_type = "FRAME"
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = 1
         if self._sound is not None:
