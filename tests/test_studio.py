@@ -298,6 +298,7 @@ def test_only_what_visitors_made_can_be_fetched(guarded, client):
         "file=http://127.0.0.1:1/",
         "file=https://example.org/",
         "proxy=https://example.org/",
+        "dev/reload",
     ):
         assert status(path) in (403, 404), path
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOCAL = "127.0.0.1"
-# Gradio's routes that fetch from other servers, or take in more than the limits say.
-_CLOSED = ("/file=http", "/file/http", "/proxy=", "/process_recording", "/vibe-")
+# Gradio's routes that fetch from other servers, take in more than the limits say, or are for its
+# developers.
+_CLOSED = ("/file=http", "/file/http", "/proxy=", "/process_recording", "/vibe-", "/dev/reload")
 
 
 @dataclass(frozen=True)
