@@ -15,6 +15,7 @@ from dancing.dataset import DatasetWriter
 from dancing.poses import PoseSequence, draw_skeleton
 from dancing.retarget import BONE_KINDS
 from dancing.training import SafetensorsIO
+from dancing.video import decode_picture
 from media import dancing as run
 from media import read_video
 
@@ -145,6 +146,7 @@ def test_export_makes_a_bundle_that_draws_what_training_drew(runs, tmp_path):
         "--licence", "CC0-1.0", "--data", "a test",
     )  # fmt: skip
     bundle = Bundle(bundle_path)
+    assert bundle.preview() is None, "dcgan draws no person apart from the scene"
     assert sorted(file.name for file in bundle_path.iterdir()) == [
         "card.json", "image.onnx", "image.safetensors", "motion.onnx", "motion.safetensors",
     ]  # fmt: skip
@@ -230,7 +232,7 @@ def test_limbs_learns_and_its_bundle_draws_on_the_empty_scene(tmp_path):
     path = tmp_path / "data.h5"
     with DatasetWriter(path) as writer:
         for i in range(12):
-            poses, _ = a_dance(40, 90 + 5 * i, i)
+            poses, _ = a_dance(28, 90 + 5 * i, i)
             pictures, mattes = [], []
             for landmarks in poses.landmarks:
                 picture = floor.copy()
@@ -248,6 +250,10 @@ def test_limbs_learns_and_its_bundle_draws_on_the_empty_scene(tmp_path):
     assert np.mean(values[-3:]) < 0.7 * values[0], values
     assert len(logged(tmp_path / "run", "loss_d")) < len(values), "judged in the second half only"
     run("export", tmp_path / "run", "-o", tmp_path / "me")
+    preview = decode_picture(Bundle(tmp_path / "me").preview())
+    assert preview.shape == (96, 96, 3)
+    assert np.abs(preview[:20, :20].astype(int) - floor[:20, :20]).mean() < 8
+    assert np.abs(preview.astype(int) - floor).max() > 40, "with somebody in it"
     poses.save(tmp_path / "poses.npz")
     run(
         "generate", "--poses-from", tmp_path / "poses.npz", "-o", tmp_path / "out.mp4",
