@@ -48,7 +48,7 @@ CSS = """
 .cards label { flex-direction: column; align-items: center; justify-content: flex-end; gap: 6px;
   min-height: 150px; padding: 8px; position: relative; background-repeat: no-repeat;
   background-color: var(--background-fill-secondary);
-  background-size: cover; background-position: center 20%; overflow: hidden; }
+  background-size: cover; background-position: center 75%; overflow: hidden; }
 .cards label > span { margin: 0; padding: 1px 10px; border-radius: 99px; background: #000a;
   color: #fff; font-weight: 600; }
 .cards label > input { position: absolute; top: 8px; left: 8px; }
