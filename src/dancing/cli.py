@@ -206,7 +206,7 @@ def learn(
     """Learn your own dancer from videos of one person before a steady camera."""
     from dancing import learn as learning
 
-    typer.echo(f"previews: {learning.working_folder(output) / 'image' / 'samples'}", err=True)
+    typer.echo(f"previews: {learning.previews_folder(output)}", err=True)
     with _progress("learn") as progress:
         learned = learning.learn(
             videos,

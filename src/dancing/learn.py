@@ -169,12 +169,17 @@ def working_folder(output: str | Path) -> Path:
     return Path(output).with_name(f"{Path(output).name}.learning")
 
 
+def previews_folder(output: str | Path) -> Path:
+    """Where `previews` of unfinished work on a bundle lie."""
+    return working_folder(output) / "image" / "samples"
+
+
 def previews(output: str | Path) -> list[Path]:
     """The pictures saved so far while a bundle is being learned, the oldest first.
 
     Each is a PNG: above, frames of the videos; below, how they are drawn at that time.
     """
-    return sorted((working_folder(output) / "image" / "samples").glob("step_*.png"))
+    return sorted(previews_folder(output).glob("step_*.png"))
 
 
 def _training(

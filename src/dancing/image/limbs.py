@@ -551,15 +551,13 @@ class Training(TrainingModule):
         facing = poses[:, 11, 0] - poses[:, 12, 0]
         upright = poses[:, 27:29, 1].mean(1) - poses[:, 0, 1]
         chosen = np.where(facing >= 0.8 * facing.max(), upright, -np.inf).argmax()
-        pose = poses[[chosen]]
-        size = self.origin["size"]
-        crop, corners = crops(pose, self.origin["margin"], size)
+        inputs = self.calibration()[chosen]
         deployed = Deployed(self.averaged.module).eval()  # type: ignore[arg-type]
-        layers, shade = deployed(
-            torch.from_numpy(pose), torch.from_numpy(corners).float(), torch.tensor(crop)
-        )
+        layers, shade = deployed(*map(torch.from_numpy, inputs.values()))
+        size = self.origin["size"]
         darken(frame, shade[0].numpy(), size)
-        lay_over(frame, *within(layers[0].numpy(), corners[0], size))
+        corner = inputs["corners"][0].astype(np.int64)
+        lay_over(frame, *within(layers[0].numpy(), corner, size))
         return frame
 
 
