@@ -6,8 +6,8 @@
 # VIDEOS  a folder with videos NAME.mp4 of the dancer and, as they were rendered, their exact
 #         landmarks NAME.npz and mattes NAME_alpha.mp4
 #
-# Resumable: run it again after a stop. Cost: see each step; on one CPU core each, while another
-# training ran on the other.
+# Resumable: run it again after a stop. Cost: see each step; on one CPU core, while another training
+# ran on the other.
 set -euo pipefail
 videos=$1
 work=${WORK:-work}
@@ -24,12 +24,15 @@ train() { # RUN OPTIONS...
 about=(--licence CC0-1.0 --data "34 rendered clips of one character (MakeHuman assets, CC0), with
 the renderer's exact landmarks and mattes")
 
-# Against the footage alone. The shipped weights had their first 80 minutes on a smaller network,
-# whose missing layers then joined as ones that change nothing; these steps cost the same.
-train "$work/ava-1" --set adversarial_from=2 --minutes 135
+# Against the footage alone. The shipped weights came about in more steps: a smaller network had the
+# first 80 minutes, layers that changed nothing at first then joined, twice; the last 77 were the first
+# with the pose at every level, the last 55 with bad pictures drawn more often. These cost the same.
+train "$work/ava-1" --set adversarial_from=2 --minutes 212
 dancing export "$work/ava-1" -o "$work/first/ava" "${about[@]}"
-# With the discriminators; in the first ten of these minutes those of face and hands had more say.
-train "$work/ava-2" --from "$work/first/ava" --set learning_rate=2.5e-3 \
-  --set adversarial_from=0 --minutes 33
+# With the discriminators. The shipped ones had been trained for 72 minutes in earlier attempts; the
+# last, of 39 minutes with more weight on their verdict, gave specks on hands, so these minutes began
+# at 0.4 of the weights before it and 0.6 of those after it.
+train "$work/ava-2" --from "$work/first/ava" --set learning_rate=2e-3 \
+  --set adversarial_from=0 --minutes 48
 # The motion model: recipes/motion.sh.
 dancing export "$work/ava-2" "$work/flow" -o "$work/ava" "${about[@]}"

@@ -5,8 +5,8 @@
 #
 # VIDEOS  as for recipes/ava.sh
 #
-# Resumable. Cost: 5 minutes to prepare, 100 to train, on one CPU core. The shipped weights had their
-# first 25 minutes on a smaller network; see recipes/ava.sh.
+# Resumable. Cost: 5 minutes to prepare, 160 to train, on one CPU core. The shipped weights had their
+# first 25 minutes on a smaller network, and more; see recipes/ava.sh.
 set -euo pipefail
 videos=$1
 work=${WORK:-work}
@@ -22,8 +22,8 @@ about=(--licence CC0-1.0 --data "34 rendered clips of one character (MakeHuman a
 the renderer's exact landmarks and mattes; started from ava")
 
 train "$work/kai-1" --from "$work/first/ava" --set learning_rate=5e-3 --set adversarial_from=2 \
-  --minutes 67
+  --minutes 122
 dancing export "$work/kai-1" -o "$work/first/kai" "${about[@]}"
-train "$work/kai-2" --from "$work/first/kai" --set learning_rate=2.5e-3 \
-  --set adversarial_from=0 --minutes 31
+train "$work/kai-2" --from "$work/first/kai" --set learning_rate=2e-3 \
+  --set adversarial_from=0 --minutes 48
 dancing export "$work/kai-2" -o "$work/kai" "${about[@]}"

@@ -36,8 +36,9 @@ def test_boxes_hold_the_dancer_and_her_margin():
     points = np.random.default_rng(0).uniform(100, 200, (5, 33, 2))
     boxes = person_boxes(points, (5, 20, 6, 7))
     low, high = boxes[:, 0], boxes[:, 1]
-    assert (points.min(1) - low >= (5, 20)).all() and (points.min(1) - low < (6, 21)).all()
-    assert (high - points.max(1) >= (6, 7)).all() and (high - points.max(1) < (7, 8)).all()
+    assert (points.min(1) - low >= (5, 20)).all() and (points.min(1) - low < (7, 22)).all()
+    assert (high - points.max(1) >= (6, 7)).all() and (high - points.max(1) < (8, 9)).all()
+    assert (boxes % 2 == 0).all(), "films store one hue for two by two pixels"
 
 
 @settings(max_examples=60, deadline=None)
@@ -52,7 +53,7 @@ def test_the_crop_holds_all_that_is_in_the_picture(x, y, spread, frames):
     points = random.uniform(0, 1, (frames, 33, 2)) * spread + [x, y]
     points += random.uniform(-30, 30, (frames, 1, 2))
     crop, corners = crops(points, MARGIN, SIZE)
-    assert crop[0] % 32 == crop[1] % 32 == 0
+    assert crop[0] % 32 == crop[1] % 32 == 0 and (corners % 2 == 0).all()
     assert crop[0] <= SIZE[0] + 32 * 2 and crop[1] <= SIZE[1] + 32 * 2
     low = np.clip(points.min(1) - MARGIN[:2], 0, SIZE)
     high = np.clip(points.max(1) + MARGIN[2:], 0, SIZE)

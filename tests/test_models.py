@@ -141,6 +141,25 @@ def test_limb_maps_lie_on_the_limbs():
     assert drawn[0, bones.index((14, 16))].max() < 0.01, "the other arm has its own map"
 
 
+def test_the_whole_pose_reaches_every_level():
+    """What is drawn around a hand also depends on where a far foot is."""
+    torch.manual_seed(0)
+    generator = limbs.Generator(limbs.Config(channels=10))
+    poses = torch.rand(1, 33, 2) * 40 + 10
+    other = poses.clone()
+    # Not the outermost landmark, which would move the middle of the pose.
+    other[0, 27] = poses[0].mean(0)
+    for before, after in zip(generator.pose(poses), generator.pose(other), strict=True):
+        assert (before != after).all()
+    x = torch.rand(2, 3, 4, 4)
+    factors = torch.zeros(2, 6, 1, 1)
+    torch.testing.assert_close(limbs._modulated(x, factors), x)
+    factors[0, 1], factors[0, 5] = 1.0, 0.5
+    changed = limbs._modulated(x, factors)
+    torch.testing.assert_close(changed[1], x[1])
+    torch.testing.assert_close(changed[0, 1:], torch.stack([2 * x[0, 1], x[0, 2] + 0.5]))
+
+
 def test_limbs_networks_and_composite():
     drawer = limbs.Drawer(limbs.Config(channels=10), (100, 90))
     layers = drawer.person(torch.rand(2, 33, 2) * 64, (64, 96))
@@ -194,3 +213,15 @@ def test_muon_takes_orthogonal_steps():
     optimiser.step()
     lengths = torch.linalg.svdvals(weight.detach().flatten(1)) / 0.1
     assert lengths.min() > 0.5 and lengths.max() < 1.4, "whatever the gradient's were"
+
+
+@pytest.mark.parametrize("rank", [0, 1, 5])
+def test_muon_stays_finite_where_gradients_have_few_directions(rank):
+    weight = nn.Parameter(torch.zeros(32, 16, 3, 3))
+    optimiser = Muon([weight], 0.1)
+    weight.grad = (torch.randn(32, rank) @ torch.randn(rank, 144)).view_as(weight) * 1e-5
+    with torch.autocast("cpu", torch.bfloat16):
+        optimiser.step()
+    lengths = torch.linalg.svdvals(weight.detach().flatten(1)) / 0.1
+    assert (lengths[:rank] > 0.5).all() and (lengths[:rank] < 1.4).all()
+    assert lengths[rank:].max() < 0.01, "no direction that the gradient had not"

@@ -36,14 +36,26 @@ def crops(
             out.
 
     Returns:
-        (width, height) of the crops, multiples of 32, and (T, 2) their left and top, so that
-        landmarks and margins are in their middle.
+        (width, height) of the crops, multiples of 32, and (T, 2) their left and top, even numbers,
+        so that landmarks and margins are in their middle.
     """
     first = -np.array(margin[:2])
     last = np.array(size) + margin[2:]
     boxes = np.clip(person_boxes(points, margin), first, last)
-    crop = np.ceil((boxes[:, 1] - boxes[:, 0]).max(0).clip(1) / _STEP).astype(np.int64) * _STEP
-    return (int(crop[0]), int(crop[1])), (boxes.sum(1) - crop) // 2
+    crop = crop_sizes(boxes).max(0)
+    return (int(crop[0]), int(crop[1])), centred(boxes, crop)
+
+
+def crop_sizes(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(T, 2) width and height of the smallest crops that hold boxes (T, 2, 2), multiples of 32."""
+    sides = (boxes[:, 1] - boxes[:, 0]).clip(1)
+    return -(-sides // _STEP) * _STEP
+
+
+def centred(boxes: NDArray[np.int64], crop: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(T, 2) left and top of crops, even numbers, so that boxes (T, 2, 2) are in their middle."""
+    corners: NDArray[np.int64] = (boxes.sum(1) - crop) // 4 * 2
+    return corners
 
 
 def person_boxes(points: NDArray[np.floating[Any]], margin: Sequence[int]) -> NDArray[np.int64]:
@@ -54,11 +66,12 @@ def person_boxes(points: NDArray[np.floating[Any]], margin: Sequence[int]) -> ND
         margin: (left, top, right, bottom), how far the person reaches beyond the landmarks.
 
     Returns:
-        (T, 2, 2): left and top, right and bottom; they may reach outside the picture.
+        (T, 2, 2): left and top, right and bottom, all even, since films store one hue for two by
+        two pixels; they may reach outside the picture.
     """
-    low = np.floor(points.min(1)) - margin[:2]
-    high = np.ceil(points.max(1)) + margin[2:]
-    return np.stack([low, high], 1).astype(np.int64)
+    low = np.floor((points.min(1) - margin[:2]) / 2)
+    high = np.ceil((points.max(1) + margin[2:]) / 2)
+    return 2 * np.stack([low, high], 1).astype(np.int64)
 
 
 def within(

@@ -42,18 +42,28 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(weight.grad)
                 state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
                 ahead = weight.grad.lerp(state["momentum"], group["momentum"])
-                step = _orthogonal(ahead.flatten(1)).view_as(ahead)
+                # The step may be asked for where products are taken in bfloat16.
+                with torch.autocast(weight.device.type, enabled=False):
+                    step = _orthogonal(ahead.flatten(1)).view_as(ahead)
                 outputs, inputs = ahead.flatten(1).shape
                 weight.add_(step, alpha=-group["lr"] * max(1, outputs / inputs) ** 0.5)
 
 
 def _orthogonal(matrix: torch.Tensor) -> torch.Tensor:
-    """About the nearest matrix whose singular values are all 1."""
+    """About the nearest matrix whose singular values are all 1.
+
+    Newton-Schulz, on X X^T alone: its steps x = f(x x^T) x share their singular vectors, so the
+    factors f are multiplied and x only at the end, which takes less than half the operations.
+    """
     tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.bfloat16().T if tall else matrix.bfloat16()
+    x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
+    square = x @ x.T
+    product = torch.eye(len(square), dtype=square.dtype, device=square.device)
     for _ in range(_ITERATIONS):
-        square = x @ x.T
         factor = torch.addmm(square, square, square, beta=_B, alpha=_C)
-        x = torch.addmm(x, factor, x, beta=_A)
-    return (x.T if tall else x).to(matrix.dtype)
+        factor.diagonal().add_(_A)
+        product = factor @ product
+        square = factor @ square @ factor
+    x = product @ x
+    return x.T if tall else x

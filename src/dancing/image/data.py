@@ -14,7 +14,7 @@ import torch
 from scipy.ndimage import binary_dilation, distance_transform_edt
 from torch.utils.data import Dataset as TorchDataset
 
-from dancing.compositing import SHADE_STRIDE, person_boxes
+from dancing.compositing import SHADE_STRIDE, centred, crop_sizes, person_boxes
 from dancing.dataset import Clip
 from dancing.errors import DancingError
 from dancing.video import cut, cut_crop, resize
@@ -64,10 +64,12 @@ class Crops(TorchDataset[dict[str, Any]]):
     """Batches of pictures, each cut to a crop around the dancer; an item is a whole batch.
 
     The crops of a batch are of one size, the smallest of multiples of 32 that holds the dancer
-    and her margin, at a random place around her. Items: see `dancing.image.limbs.Training`.
+    and her margin, at a random even place around her. Items: see `dancing.image.limbs.Training`.
 
     Attributes:
         landmarks: (n_pictures, 33, 2) float32 in pixels of the picture.
+        weights: (n_pictures,) how much more often than others a picture is drawn, 1 at first; kept
+            between 0.3 and 3.
         paired: whether batches consist of pairs of consecutive pictures, cut alike.
 
     Args:
@@ -97,16 +99,14 @@ class Crops(TorchDataset[dict[str, Any]]):
         self._plate = plate
         self._batch_size = batch_size
         self._boxes = person_boxes(points, margin)
-        self._crops = (np.ceil((self._boxes[:, 1] - self._boxes[:, 0]) / 32) * 32).astype(int)
-        follows = np.concatenate(
+        self._crops = crop_sizes(self._boxes)
+        self._follows = np.concatenate(
             [np.arange(clip.n_pictures) < clip.n_pictures - 1 for clip in clips]
         )
+        self.weights = np.ones(len(points))
         # What is kept of each picture: the box, and all that a crop around it may reach.
         self._kept = np.stack([self._boxes[:, 1] - self._crops, self._boxes[:, 0] + self._crops], 1)
-        if batch_size:
-            self._groups = self._grouped(np.arange(len(points)), batch_size)
-            self._pair_groups = self._grouped(np.flatnonzero(follows), batch_size)
-        else:
+        if not batch_size:
             self._shown = np.linspace(0, len(points) - 1, min(len(points), _SHOWN)).astype(int)
 
         def pictures() -> Iterator[NDArray[np.uint8]]:
@@ -118,7 +118,7 @@ class Crops(TorchDataset[dict[str, Any]]):
 
         areas = (self._kept[:, 1] - self._kept[:, 0]).prod(1) * 4
         self._starts = np.concatenate([[0], np.cumsum(areas)])
-        settings = [list(map(int, margin))]
+        settings = [list(map(int, margin)), "even"]
         self._pictures = _cached(pictures(), self._starts, cache, clips, settings)
         self._small_plate = _small(plate)
         self._small = _cached(
@@ -139,37 +139,37 @@ class Crops(TorchDataset[dict[str, Any]]):
         return len(self.landmarks)
 
     def __len__(self) -> int:
-        return len(self._groups) if self._batch_size else len(self._shown)
+        if not self._batch_size:
+            return len(self._shown)
+        return max(1, self.n_pictures // self._batch_size)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not self._batch_size:
             t = self._shown[index]
-            return self._batch([t], (self._boxes[t].sum(0) - self._crops[t]) // 2, self._crops[t])
-        groups = self._pair_groups if self.paired else self._groups
-        group = groups[index % len(groups)]
+            corners = centred(self._boxes[t : t + 1], self._crops[t])
+            return self._batch([t], corners, self._crops[t])
+        weights = self.weights.clip(0.3, 3)
+        if self.paired:
+            weights *= self._follows
         count = self._batch_size // 2 if self.paired else self._batch_size
-        chosen = group[torch.randint(len(group), (count,)).numpy()]
-        crop = self._crops[chosen[0]]
+        crop = self._crops[_drawn(weights, 1)[0]]
+        chosen = _drawn(weights * (self._crops == crop).all(1), count)
         room = self._boxes[chosen, 0] + crop - self._boxes[chosen, 1]
         corners = (
-            self._boxes[chosen, 1] - crop + (torch.rand(count, 2).numpy() * (room + 1)).astype(int)
+            self._boxes[chosen, 1]
+            - crop
+            + (torch.rand(count, 2).numpy() * (room // 2 + 1)).astype(int) * 2
         )
         if self.paired:
             chosen = np.stack([chosen, chosen + 1], 1).ravel()
             corners = corners.repeat(2, axis=0)
         return self._batch(chosen, corners, crop)
 
-    def _grouped(self, indices: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-        """Pictures of one size of crop, each group as often as it has batches."""
-        sizes = self._crops[indices]
-        groups = []
-        for size in np.unique(sizes, axis=0):
-            group = indices[(sizes == size).all(1)]
-            groups += [group] * max(1, len(group) // batch_size)
-        return groups
-
     def _batch(
-        self, chosen: Sequence[int], corners: NDArray[np.int64], crop: NDArray[np.int64]
+        self,
+        chosen: Sequence[int] | NDArray[np.int64],
+        corners: NDArray[np.int64],
+        crop: NDArray[np.int64],
     ) -> dict[str, Any]:
         width, height = (int(side) for side in crop)
         corners = np.broadcast_to(corners, (len(chosen), 2))
@@ -185,6 +185,7 @@ class Crops(TorchDataset[dict[str, Any]]):
         picture = _channels_first(np.stack(pictures))
         return {
             "paired": self.paired,
+            "chosen": torch.from_numpy(np.asarray(chosen)),
             "landmarks": torch.from_numpy(self.landmarks[list(chosen)]),
             "corners": torch.from_numpy(corners.astype(np.float32)),
             "picture": picture[:, :3],
@@ -193,6 +194,12 @@ class Crops(TorchDataset[dict[str, Any]]):
             "small": _channels_first(small),
             "small_plate": _channels_first(self._small_plate[None]),
         }
+
+
+def _drawn(weights: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Indices drawn at random, as often as the weights say."""
+    sums = weights.cumsum()
+    return np.searchsorted(sums, torch.rand(count, dtype=torch.float64).numpy() * sums[-1], "right")
 
 
 def person_margin(clips: Sequence[Clip]) -> list[int]:

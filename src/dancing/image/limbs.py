@@ -63,6 +63,9 @@ _HAND = (0.4, 48, ((15, 19), (16, 20)))
 # times as hard, until dark spots make up for a mouth.
 _SAY = (1.0, 1.0, 0.05, 0.05, 0.05)
 _MAGNIFIED = 2.0
+# Factors once there are discriminators. The loss of edges is least for blurred ones where their
+# place is uncertain; a free matte would paint the shadow on the floor, badly.
+_MATTE_JUDGED, _EDGES_JUDGED = 2.0, 0.4
 _JUDGES_RATE = 4e-4
 
 
@@ -74,8 +77,10 @@ class Config:
         channels: of the finest level of the U-Net; the coarser ones have 2, 3 and 4 times as
             many. Multiples of 16 are drawn fastest by ONNX Runtime.
         learning_rate: of Muon, at its highest; Adam's for the rest is a quarter.
-        matte_weight: factor of the cross-entropy between drawn and true matte.
-        edge_weight: factor of the L1 loss between the gradients of the pictures.
+        matte_weight: factor of the cross-entropy between drawn and true matte; doubled once the
+            discriminators have joined.
+        edge_weight: factor of the L1 loss between the gradients of the pictures; four tenths of
+            it once the discriminators have joined.
         adversarial_from: part of the training after which the discriminators join, 0 to 1.
         adversarial_weight: factor of their verdict.
         feature_weight: factor of the L1 loss between their features.
@@ -135,6 +140,12 @@ class LimbMaps(nn.Module):
         return torch.cat([maps, maps * place, maps * across], 1)
 
 
+def _modulated(x: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Scale and shift the channels of x (N, C, H, W) by factors (N, 2 C, 1, 1); 0 is neither."""
+    scale, shift = factors.chunk(2, 1)
+    return x * (1 + scale) + shift
+
+
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -154,6 +165,26 @@ class _Refined(nn.Module):
         return x + torch.relu(self.layer(x))
 
 
+class Pose(nn.Module):
+    """What no small neighbourhood shows, such as which way the body faces, from the whole pose.
+
+    Landmarks (N, 33, 2) in pixels to several (N, count, 1, 1), one for each of the counts.
+    """
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        super().__init__()
+        self.counts = list(counts)
+        self.first = nn.Linear(N_LANDMARKS * 2, 128)
+        self.second, self.third = nn.Linear(128, 128), nn.Linear(128, 128)
+        self.last = nn.Linear(128, sum(counts))
+
+    def forward(self, landmarks: torch.Tensor) -> Sequence[torch.Tensor]:
+        middle = (landmarks.amin(1, keepdim=True) + landmarks.amax(1, keepdim=True)) / 2
+        x = torch.relu(self.first(((landmarks - middle) / 64).flatten(1)))
+        x = x + self.third(torch.relu(self.second(x)))
+        return self.last(x)[..., None, None].split(self.counts, 1)
+
+
 class Generator(nn.Module):
     """Landmarks (N, 33, 2) in pixels of the crop, and its size (width, height), multiples of 32,
     to layers (N, 4, height, width) in [0, 1]: red, green, blue, matte."""
@@ -163,16 +194,11 @@ class Generator(nn.Module):
         fine = config.channels
         widths = [fine, 2 * fine, 3 * fine, 4 * fine]
         self.maps = LimbMaps()
-        self.stem = nn.Conv2d(3 * len(_CAPSULES), fine, 3, padding=1)
+        self.stem = nn.Conv2d(4 * len(_CAPSULES), fine, 3, padding=1)
         self.encoders = nn.ModuleList([_Residual(width) for width in widths])
         pairs = list(pairwise(widths))
         self.downs = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs])
-        self.pose = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(N_LANDMARKS * 2, 128),
-            nn.ReLU(),
-            nn.Linear(128, 2 * widths[-1]),
-        )
+        self.pose = Pose([len(_CAPSULES), *(2 * width for width in (*widths, *widths[:-1]))])
         self.bottom = nn.Sequential(_Residual(widths[-1]), _Residual(widths[-1]))
         self.ups = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairs])
         # The coarse levels are cheap, and it is there that a limb is told from another.
@@ -192,19 +218,22 @@ class Generator(nn.Module):
         )
 
     def forward(self, landmarks: torch.Tensor, size: Sequence[int] | torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.stem(self.maps(landmarks, size[0], size[1])))
+        depth, *factors = self.pose(landmarks)
+        maps = self.maps(landmarks, size[0], size[1])
+        maps = torch.cat([maps, maps[:, : len(_CAPSULES)] * depth], 1)
+        x = torch.relu(_modulated(self.stem(maps), factors[0]))
         skips = []
-        for encoder, down in zip(self.encoders, self.downs, strict=False):
-            x = encoder(x)
+        for level, down in enumerate(self.downs):
+            x = self.encoders[level](x)
             skips.append(x)
-            x = torch.relu(down(x))
-        # What no small neighbourhood shows, such as which way the body faces.
-        middle = (landmarks.amin(1, keepdim=True) + landmarks.amax(1, keepdim=True)) / 2
-        scale, shift = self.pose((landmarks - middle) / 64)[..., None, None].chunk(2, 1)
-        x = self.bottom(torch.relu(self.encoders[-1](x) * (1 + scale) + shift))
+            x = down(x)
+            if level < 2:
+                x = _modulated(x, factors[level + 1])
+            x = torch.relu(x)
+        x = self.bottom(torch.relu(_modulated(self.encoders[-1](x), factors[3])))
         for level in reversed(range(len(skips))):
             x = nn.functional.interpolate(self.ups[level](x), scale_factor=2.0) + skips[level]
-            x = self.decoders[level](x)
+            x = self.decoders[level](_modulated(x, factors[4 + level]))
         # In float32, for a matte close to 0 or 1 would have no gradient in bfloat16.
         return torch.sigmoid(self.head(x).float())
 
@@ -327,11 +356,11 @@ class Deployed(nn.Module):
 class Training(TrainingModule):
     """The GAN in training.
 
-    Batches: 'landmarks' (N, 33, 2) in pixels of the picture, 'corners' (N, 2) of the crops,
-    'picture' and 'plate' (N, 3, H, W) and 'matte' (N, 1, H, W) uint8 of the crops, and of the
-    whole picture and the whole plate at an eighth 'small' (N, 4, h, w) uint8, colour and matte,
-    and 'small_plate' (1, 3, h, w) uint8. Where 'paired', a bool, says so, pictures of
-    odd index follow on the ones before; then the discriminators judge.
+    Batches: 'chosen' (N,), which pictures they are, 'landmarks' (N, 33, 2) in pixels of the
+    picture, 'corners' (N, 2) of the crops, 'picture' and 'plate' (N, 3, H, W) and 'matte' (N, 1, H,
+    W) uint8 of the crops, and of the whole picture and the whole plate at an eighth 'small' (N, 4,
+    h, w) uint8, colour and matte, and 'small_plate' (1, 3, h, w) uint8. Where 'paired', a bool,
+    says so, pictures of odd index follow on the ones before; then the discriminators judge.
     """
 
     config: Config
@@ -348,6 +377,7 @@ class Training(TrainingModule):
         # What is drawn with: an average over the last steps, steadier than any of them.
         self.averaged = moving_average(self.drawer)
         self._examples: list[dict[str, torch.Tensor]] = []
+        self._error = 0.0
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> None:
         inner, others, optimise_d = self.optimizers()  # type: ignore[attr-defined]
@@ -363,9 +393,17 @@ class Training(TrainingModule):
         real, matte = _unit(batch["picture"]), _unit(batch["matte"])
         light = 1 - _shade_at(shade, batch["corners"], (width, height))
         drawn = composite(layers, _unit(batch["plate"]) * light)
-        loss, parts = self._fidelity(layers, drawn, real, matte)
+        parts = self._fidelity(layers, drawn, real, matte)
+        judged = batch["paired"]
+        matte_weight = self.config.matte_weight * (_MATTE_JUDGED if judged else 1)
+        edge_weight = self.config.edge_weight * (_EDGES_JUDGED if judged else 1)
+        loss = (
+            parts["train_l1"]
+            + matte_weight * parts["train_matte"]
+            + edge_weight * parts["train_edges"]
+        )
         loss = loss + _shade_loss(shade, batch)
-        if batch["paired"]:
+        if judged:
             loss = loss + self.config.temporal_weight * _change(drawn, real)
             adversarial, features, loss_d = self._judge(drawn, real, landmarks, optimise_d)
             loss = loss + self.config.adversarial_weight * adversarial
@@ -379,11 +417,22 @@ class Training(TrainingModule):
         self.log_dict(parts)
         self.averaged.update_parameters(self.drawer)
         data = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
+        data.weights[batch["chosen"].cpu().numpy()] = self._difficulty(drawn, real, matte)
         data.paired = self.progress() >= self.config.adversarial_from
+
+    @torch.no_grad()
+    def _difficulty(
+        self, drawn: torch.Tensor, real: torch.Tensor, matte: torch.Tensor
+    ) -> NDArray[np.floating[Any]]:
+        """How much worse than others the pictures are drawn, (N,), 1 for the mean of late ones."""
+        error = ((0.2 + matte) * (drawn - real).abs()).mean((1, 2, 3)).float().cpu().numpy()
+        self._error += 0.01 * (error.mean() - self._error) if self._error else error.mean()
+        difficulty: NDArray[np.floating[Any]] = error / self._error
+        return difficulty
 
     def _fidelity(
         self, layers: torch.Tensor, drawn: torch.Tensor, real: torch.Tensor, matte: torch.Tensor
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    ) -> dict[str, torch.Tensor]:
         weight = 0.2 + matte
         error = drawn - real
         # The colour is compared without its matte too, else neither can begin.
@@ -392,8 +441,7 @@ class Training(TrainingModule):
         edges = edges + (weight[..., 1:, :] * error.diff(dim=-2).abs()).mean()
         with torch.autocast(matte.device.type, enabled=False):
             matte_loss = nn.functional.binary_cross_entropy(layers[:, 3:4], matte)
-        loss = l1 + self.config.edge_weight * edges + self.config.matte_weight * matte_loss
-        return loss, {"train_l1": l1, "train_edges": edges, "train_matte": matte_loss}
+        return {"train_l1": l1, "train_edges": edges, "train_matte": matte_loss}
 
     def _judge(
         self,
