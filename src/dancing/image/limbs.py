@@ -393,7 +393,7 @@ class Training(TrainingModule):
         real, matte = _unit(batch["picture"]), _unit(batch["matte"])
         light = 1 - _shade_at(shade, batch["corners"], (width, height))
         drawn = composite(layers, _unit(batch["plate"]) * light)
-        parts = self._fidelity(layers, drawn, real, matte)
+        parts, errors = self._fidelity(layers, drawn, real, matte)
         judged = batch["paired"]
         matte_weight = self.config.matte_weight * (_MATTE_JUDGED if judged else 1)
         edge_weight = self.config.edge_weight * (_EDGES_JUDGED if judged else 1)
@@ -417,31 +417,30 @@ class Training(TrainingModule):
         self.log_dict(parts)
         self.averaged.update_parameters(self.drawer)
         data = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
-        data.weights[batch["chosen"].cpu().numpy()] = self._difficulty(drawn, real, matte)
+        data.weights[batch["chosen"].cpu().numpy()] = self._difficulty(errors)
         data.paired = self.progress() >= self.config.adversarial_from
 
-    @torch.no_grad()
-    def _difficulty(
-        self, drawn: torch.Tensor, real: torch.Tensor, matte: torch.Tensor
-    ) -> NDArray[np.floating[Any]]:
+    def _difficulty(self, errors: torch.Tensor) -> NDArray[np.floating[Any]]:
         """How much worse than others the pictures are drawn, (N,), 1 for the mean of late ones."""
-        error = ((0.2 + matte) * (drawn - real).abs()).mean((1, 2, 3)).float().cpu().numpy()
+        error = errors.detach().float().cpu().numpy()
         self._error += 0.01 * (error.mean() - self._error) if self._error else error.mean()
         difficulty: NDArray[np.floating[Any]] = error / self._error
         return difficulty
 
     def _fidelity(
         self, layers: torch.Tensor, drawn: torch.Tensor, real: torch.Tensor, matte: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The losses by name, and of each picture (N,) the L1 of its composite."""
         weight = 0.2 + matte
         error = drawn - real
         # The colour is compared without its matte too, else neither can begin.
-        l1 = (weight * error.abs()).mean() + (matte * (layers[:, :3] - real).abs()).mean()
+        errors = (weight * error.abs()).mean((1, 2, 3))
+        l1 = errors.mean() + (matte * (layers[:, :3] - real).abs()).mean()
         edges = (weight[..., 1:] * error.diff(dim=-1).abs()).mean()
         edges = edges + (weight[..., 1:, :] * error.diff(dim=-2).abs()).mean()
         with torch.autocast(matte.device.type, enabled=False):
             matte_loss = nn.functional.binary_cross_entropy(layers[:, 3:4], matte)
-        return {"train_l1": l1, "train_edges": edges, "train_matte": matte_loss}
+        return {"train_l1": l1, "train_edges": edges, "train_matte": matte_loss}, errors
 
     def _judge(
         self,
