@@ -25,14 +25,14 @@ about=(--licence CC0-1.0 --data "34 rendered clips of one character (MakeHuman a
 the renderer's exact landmarks and mattes")
 
 # Against the footage alone. The shipped weights came about in more steps: a smaller network had the
-# first 80 minutes, layers that changed nothing at first then joined, twice; the last 77 were the first
-# with the pose at every level, the last 55 with bad pictures drawn more often. These cost the same.
-train "$work/ava-1" --set adversarial_from=2 --minutes 212
+# first 80 minutes, layers that changed nothing at first then joined, three times. The last were the
+# fingers, 35 minutes before the end, where a fit to the joints of the renderer's own hand put them
+# (0.9 pixels off; what `Fingers.begin` knows without a rig, 1.8); hand_weight was 6 for 14 minutes,
+# then 2. The discriminators had been in between, for 48 minutes. These cost the same.
+train "$work/ava-1" --set adversarial_from=2 --set hand_weight=6 --minutes 310
 dancing export "$work/ava-1" -o "$work/first/ava" "${about[@]}"
-# With the discriminators. The shipped ones had been trained for 72 minutes in earlier attempts; the
-# last, of 39 minutes with more weight on their verdict, gave specks on hands, so these minutes began
-# at 0.4 of the weights before it and 0.6 of those after it.
-train "$work/ava-2" --from "$work/first/ava" --set learning_rate=2e-3 \
-  --set adversarial_from=0 --minutes 48
+# With the discriminators.
+train "$work/ava-2" --from "$work/first/ava" --set learning_rate=3e-3 \
+  --set adversarial_from=0 --minutes 31
 # The motion model: recipes/motion.sh.
 dancing export "$work/ava-2" "$work/flow" -o "$work/ava" "${about[@]}"

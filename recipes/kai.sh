@@ -5,7 +5,7 @@
 #
 # VIDEOS  as for recipes/ava.sh
 #
-# Resumable. Cost: 5 minutes to prepare, 160 to train, on one CPU core. The shipped weights had their
+# Resumable. Cost: 5 minutes to prepare, 250 to train, on one CPU core. The shipped weights had their
 # first 25 minutes on a smaller network, and more; see recipes/ava.sh.
 set -euo pipefail
 videos=$1
@@ -22,8 +22,8 @@ about=(--licence CC0-1.0 --data "34 rendered clips of one character (MakeHuman a
 the renderer's exact landmarks and mattes; started from ava")
 
 train "$work/kai-1" --from "$work/first/ava" --set learning_rate=5e-3 --set adversarial_from=2 \
-  --minutes 122
+  --set hand_weight=6 --minutes 215
 dancing export "$work/kai-1" -o "$work/first/kai" "${about[@]}"
-train "$work/kai-2" --from "$work/first/kai" --set learning_rate=2e-3 \
-  --set adversarial_from=0 --minutes 48
+train "$work/kai-2" --from "$work/first/kai" --set learning_rate=3e-3 \
+  --set adversarial_from=0 --minutes 31
 dancing export "$work/kai-2" -o "$work/kai" "${about[@]}"

@@ -1,13 +1,16 @@
 """The reference models, layer by layer, and that their losses fall on data with structure."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from dancing.image import dcgan, limbs
+from dancing.image import dcgan, hands, limbs
 from dancing.motion import lstm_vae
 from dancing.muon import Muon
+from dancing.poses import MIRROR
 
 ORIGIN = {
     "stage": "motion",
@@ -139,6 +142,72 @@ def test_limb_maps_lie_on_the_limbs():
     assert place[14, 11] > 0.8 > 0.2 > place[5, 2], "from the elbow's 0 to the wrist's 1"
     assert side[9, 8] > 0.1 and side[11, 6] < -0.1, "either side of it"
     assert drawn[0, bones.index((14, 16))].max() < 0.01, "the other arm has its own map"
+
+
+def turned_arms(yaw):
+    """Arms of a person turned by an angle: landmarks (1, 33, 2), fingers (1, 10, 2, 2), pixels."""
+    hand = torch.tensor(hands._HAND)
+    elbow = -torch.tensor(hands._FOREARM)
+    shoulder = elbow + torch.tensor([0.0, 3.0, 1.0])
+    left = torch.cat([torch.stack([shoulder, elbow, torch.zeros(3)]), hand]) + torch.tensor(
+        [3.0, 0.0, 0.0]
+    )
+    both = torch.stack([left, left * torch.tensor([-1.0, 1.0, 1.0])])
+    c, s = math.cos(yaw), math.sin(yaw)
+    turned = both @ torch.tensor([[c, 0.0, -s], [0.0, 1.0, 0.0], [s, 0.0, c]])
+    flat = turned[..., :2] * torch.tensor([14.0, -14.0]) + 100
+    poses = torch.zeros(1, 33, 2)
+    poses[0, 11:23:2], poses[0, 12:23:2] = flat[0, :6], flat[1, :6]
+    return poses, flat[:, 6:].reshape(1, 10, 2, 2)
+
+
+def test_fingers_lie_where_the_hand_s_landmarks_tell():
+    torch.manual_seed(0)
+    fingers = hands.Fingers()
+    before = [
+        (fingers(poses) - found).norm(dim=-1).mean() for poses, found in map(turned_arms, (0, 2))
+    ]
+    fingers.begin()
+    for yaw, first in zip((0, 2), before, strict=True):
+        poses, found = turned_arms(yaw)
+        error = (fingers(poses) - found).norm(dim=-1)
+        # Of hands 14 pixels long, whose fingers reach twice as far.
+        assert error.mean() < 4 < first / 2, "hands seen from any side"
+    moved = fingers(poses + torch.tensor([30.0, -20.0])) - torch.tensor([30.0, -20.0])
+    torch.testing.assert_close(moved, fingers(poses), atol=1e-3, rtol=0)
+    mirrored = (poses * torch.tensor([-1.0, 1.0]))[:, list(MIRROR)]
+    other = fingers(mirrored) * torch.tensor([-1.0, 1.0])
+    torch.testing.assert_close(other[0, 5:], fingers(poses)[0, :5], atol=1e-3, rtol=0)
+
+
+def test_fingers_have_maps_of_their_own_and_count_more():
+    maps = limbs.FingerMaps()
+    poses, found = turned_arms(0)
+    one = torch.full_like(found, -500)
+    one[0, 3] = torch.tensor([[41.0, 61.0], [41.0, 81.0]])
+    maps.fingers.forward = lambda landmarks: one
+    near, place, side = maps(poses, 224, 192)[0]
+    assert near.shape == (96, 112)
+    assert near[30:41, 20].min() > 0.9 and near[35, 24:].max() < 0.01
+    assert place[39, 20] > 0.8 > 0.2 > place[31, 20], "from the knuckle's 0 to the tip's 1"
+    assert side[35, 21] * side[35, 19] < 0, "either side of it"
+
+    counts = limbs._near_hands(poses, 224, 192)[0, 0]
+    hand = poses[0, [15, 19]].mean(0).long()
+    assert counts[hand[1], hand[0]] == 1 and counts[10, 10] == 0
+    assert 0 < counts.mean() < 0.1
+
+
+def test_texture_counts_detail_wherever_it_is():
+    torch.manual_seed(0)
+    lines = torch.zeros(1, 3, 32, 32)
+    lines[..., 3::8] = 1
+    texture = limbs._texture(lines)
+    assert texture.shape == (1, 1, 4, 4)
+    torch.testing.assert_close(limbs._texture(lines.roll(1, -1)), texture)
+    blurred = torch.nn.functional.avg_pool2d(lines, 3, 1, 1)
+    assert limbs._texture(blurred).mean() < 0.5 * texture.mean()
+    assert limbs._texture(torch.full((1, 3, 32, 32), 0.7)).max() < 0.01
 
 
 def test_the_whole_pose_reaches_every_level():

@@ -104,6 +104,9 @@ class TrainingModule(L.LightningModule):
         """What the bundle keeps to go on training from."""
         return self.state_dict()
 
+    def begin(self) -> None:
+        """Prepare the first weights, where there are none to go on from."""
+
     def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
         """Go on from what `weights` kept.
 

@@ -3,10 +3,10 @@
 Only a crop around the dancer is drawn. The landmarks become soft capsule maps, three a bone, at a
 quarter of the resolution, inside the network; a U-Net (Ronneberger et al., 2015) works at that
 resolution and below, and sub-pixel convolution (Shi et al., Real-Time Single Image and Video
-Super-Resolution, 2016) gives the full one. It draws the person's colour and matte, to be laid over
-any scene. A second, tiny network draws how far the floor is shaded, for the whole picture at an
-eighth of its size, since a shadow may fall far from the feet. Left and right limbs have channels
-of their own, so facing is told apart.
+Super-Resolution, 2016) gives the half and the full one; at the half, maps of the fingers join. It
+draws the person's colour and matte, to be laid over any scene. A second, tiny network draws how far
+the floor is shaded, for the whole picture at an eighth of its size, since a shadow may fall far
+from the feet. Left and right limbs have channels of their own, so facing is told apart.
 
 Trained first against the true pictures alone, then, for sharpness, also against discriminators:
 hinge loss (Lim and Ye, Geometric GAN, 2017), patches at two scales of two consecutive pictures
@@ -35,6 +35,7 @@ from dancing.dancer import PLATE
 from dancing.dataset import Clip
 from dancing.errors import DancingError
 from dancing.image.data import Crops, empty_scene, person_margin, picture_size
+from dancing.image.hands import N_FINGERS, Fingers
 from dancing.muon import Muon
 from dancing.poses import N_LANDMARKS
 from dancing.training import TrainingModule, moving_average
@@ -51,7 +52,12 @@ _CAPSULES = (
     (23, 25, 2.4), (25, 27, 1.8), (27, 31, 1.3), (27, 29, 1.2),
     (24, 26, 2.4), (26, 28, 1.8), (28, 32, 1.3), (28, 30, 1.2),
 )  # fmt: skip
+_FINGER_RADIUS = 1.2  # pixels
+# Of the others' learning rate: pictures say little of where a finger is, and what `Fingers.begin`
+# knows would be lost.
+_FINGERS_SHARE = 0.02
 _LAYERS = 4
+_FINE = 24  # channels at half the resolution
 _WARM_UP = 100
 BATCH_SIZE = 4
 _EXAMPLES = 8
@@ -67,6 +73,7 @@ _MAGNIFIED = 2.0
 # place is uncertain; a free matte would paint the shadow on the floor, badly.
 _MATTE_JUDGED, _EDGES_JUDGED = 2.0, 0.4
 _JUDGES_RATE = 4e-4
+_PATCH = 8  # pixels, side of what is to be as rich in detail as the footage
 
 
 @dataclass(frozen=True)
@@ -81,20 +88,26 @@ class Config:
             discriminators have joined.
         edge_weight: factor of the L1 loss between the gradients of the pictures; four tenths of
             it once the discriminators have joined.
+        hand_weight: how many times as much as others the pixels around hands count. Fingers are
+            soon found with 6 and hardly with 1; then less will do.
         adversarial_from: part of the training after which the discriminators join, 0 to 1.
         adversarial_weight: factor of their verdict.
         feature_weight: factor of the L1 loss between their features.
         temporal_weight: factor of the L1 loss between changes from one picture to the next.
+        texture_weight: factor of the L1 loss between how much detail patches of 8x8 pixels have;
+            it too joins with the discriminators.
     """
 
     channels: int = 32
     learning_rate: float = 6e-3
     matte_weight: float = 0.2
     edge_weight: float = 1.0
+    hand_weight: float = 2.0
     adversarial_from: float = 0.65
     adversarial_weight: float = 0.03
     feature_weight: float = 0.1
     temporal_weight: float = 1.0
+    texture_weight: float = 0.5
 
     def __post_init__(self) -> None:
         if self.channels < 5:
@@ -103,13 +116,39 @@ class Config:
             raise ValueError("adversarial_from must not be negative")
 
 
-class LimbMaps(nn.Module):
-    """Landmarks (N, 33, 2) in pixels of the crop to maps (N, 84, height / 4, width / 4).
+def _capsule_maps(
+    start: torch.Tensor, end: torch.Tensor, log_radius: torch.Tensor, width: Any, height: Any
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Three maps of each bone, (N, bones, height, width); all lengths are in cells.
 
-    A bone gives m = exp(-d^2 / 2 r^2), d the distance to it; m times the place along it, from 0
-    at its start to 1 at its end; and m times the signed place across it, in radii r: so texture
-    has coordinates to hang on.
+    m = exp(-d^2 / 2 r^2), d the distance to the bone and r its radius; m times the place along it,
+    from 0 at its start to 1 at its end; and m times the signed place across it, in radii: so
+    texture has coordinates to hang on.
+
+    Args:
+        start: (N, bones, 2).
+        end: (N, bones, 2).
+        log_radius: (bones,).
     """
+    # In radii, and with as few operations on whole maps as will do: they cost as much as layers.
+    along = end - start + 1e-3  # that a point has a direction too
+    length = along.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    radius = log_radius.exp()[:, None]
+    unit = along / (length * radius)
+    unit_x, unit_y = unit[..., 0, None, None], unit[..., 1, None, None]
+    x = torch.arange(width, device=start.device) + 0.5 - start[..., 0, None, None]
+    y = torch.arange(height, device=start.device)[:, None] + 0.5 - start[..., 1, None, None]
+    length, radius = length[..., None], radius[..., None]
+    ahead = x * unit_x + y * unit_y
+    place = ahead.clamp(min=0).minimum(length / radius)
+    across = x * unit_y - y * unit_x
+    maps = torch.exp(-0.5 * ((ahead - place).square() + across.square()))
+    # A bone that points at the camera has no side; half a cell keeps its sign from flickering.
+    return maps, maps * (place * (radius / length)), maps * (across * (length / (length + 0.5)))
+
+
+class LimbMaps(nn.Module):
+    """Landmarks (N, 33, 2) in pixels of the crop to maps (N, 84, height / 4, width / 4)."""
 
     def __init__(self, stride: int = STRIDE) -> None:
         super().__init__()
@@ -123,21 +162,27 @@ class LimbMaps(nn.Module):
         points = landmarks / self.stride
         middles = [points[:, pair].mean(1, keepdim=True) for pair in ([11, 12], [23, 24], [7, 8])]
         points = torch.cat([points, *middles], 1)
-        start = points[:, self.starts]
-        along = points[:, self.ends] - start
-        length = along.square().sum(-1).clamp(min=1e-3)[..., None, None]
-        start_x, start_y = start[..., 0, None, None], start[..., 1, None, None]
-        along_x, along_y = along[..., 0, None, None], along[..., 1, None, None]
-        device = points.device
-        x = torch.arange(width // self.stride, device=device) + 0.5 - start_x
-        y = torch.arange(height // self.stride, device=device)[:, None] + 0.5 - start_y
-        place = ((x * along_x + y * along_y) / length).clamp(0, 1)
-        distance = (x - place * along_x).square() + (y - place * along_y).square()
-        scale = torch.exp(-self.log_radius).view(1, -1, 1, 1)
-        maps = torch.exp(-0.5 * distance * scale.square())
-        # A bone that points at the camera has no side; half a cell keeps its sign from flickering.
-        across = (x * along_y - y * along_x) / (length.sqrt() + 0.5) * scale
-        return torch.cat([maps, maps * place, maps * across], 1)
+        size = width // self.stride, height // self.stride
+        start, end = points[:, self.starts], points[:, self.ends]
+        return torch.cat(_capsule_maps(start, end, self.log_radius, *size), 1)
+
+
+class FingerMaps(nn.Module):
+    """Landmarks (N, 33, 2) in pixels of the crop to maps (N, 3, height / 2, width / 2).
+
+    Fingers are too thin for the cells of the other bones. One is drawn like another, so there are
+    the sums of their maps.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fingers = Fingers()
+        self.log_radius = nn.Parameter(torch.full([N_FINGERS], _FINGER_RADIUS / 2).log())
+
+    def forward(self, landmarks: torch.Tensor, width: Any, height: Any) -> torch.Tensor:
+        knuckle, tip = (self.fingers(landmarks) / 2).unbind(2)
+        maps = _capsule_maps(knuckle, tip, self.log_radius, width // 2, height // 2)
+        return torch.stack([part.sum(1) for part in maps], 1)
 
 
 def _modulated(x: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
@@ -156,13 +201,19 @@ class _Residual(nn.Module):
         return torch.relu(x + self.second(torch.relu(self.first(x))))
 
 
-class _Refined(nn.Module):
+class _Head(nn.Module):
+    """Features at a quarter of the resolution to layers at the full one, by way of the half."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layer = nn.Conv2d(channels, channels, 3, padding=1)
+        self.enter = nn.Conv2d(channels, 4 * _FINE, 3, padding=1)
+        self.refine = nn.Conv2d(_FINE + 3, _FINE, 3, padding=1)
+        self.leave = nn.Conv2d(_FINE, 4 * _LAYERS, 3, padding=1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + torch.relu(self.layer(x))
+    def forward(self, x: torch.Tensor, fingers: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(nn.functional.pixel_shuffle(self.enter(x), 2))
+        x = x + torch.relu(self.refine(torch.cat([x, fingers], 1)))
+        return nn.functional.pixel_shuffle(self.leave(x), 2)
 
 
 class Pose(nn.Module):
@@ -208,14 +259,8 @@ class Generator(nn.Module):
                 for width, count in zip(widths[:-1], (1, 2, 2), strict=True)
             ]
         )
-        self.head = nn.Sequential(
-            nn.Conv2d(fine, 96, 3, padding=1),
-            nn.PixelShuffle(2),
-            nn.ReLU(),
-            _Refined(24),
-            nn.Conv2d(24, 4 * _LAYERS, 3, padding=1),
-            nn.PixelShuffle(2),
-        )
+        self.finger_maps = FingerMaps()
+        self.head = _Head(fine)
 
     def forward(self, landmarks: torch.Tensor, size: Sequence[int] | torch.Tensor) -> torch.Tensor:
         depth, *factors = self.pose(landmarks)
@@ -234,8 +279,9 @@ class Generator(nn.Module):
         for level in reversed(range(len(skips))):
             x = nn.functional.interpolate(self.ups[level](x), scale_factor=2.0) + skips[level]
             x = self.decoders[level](_modulated(x, factors[4 + level]))
+        fingers = self.finger_maps(landmarks, size[0], size[1])
         # In float32, for a matte close to 0 or 1 would have no gradient in bfloat16.
-        return torch.sigmoid(self.head(x).float())
+        return torch.sigmoid(self.head(x, fingers).float())
 
 
 class Shade(nn.Module):
@@ -364,8 +410,9 @@ class Training(TrainingModule):
     """
 
     config: Config
-    # A shadow's slow gradients, and the last layer, show every step of eight bits.
-    exact = ("shade", "head.4")
+    # A shadow's slow gradients, and the last layer, show every step of eight bits, and what enters
+    # the half resolution shows most of the rest.
+    exact = ("shade", "head/leave", "head/enter")
 
     def __init__(self, config: Config, origin: dict[str, Any]) -> None:
         super().__init__(config, origin)
@@ -378,6 +425,9 @@ class Training(TrainingModule):
         self.averaged = moving_average(self.drawer)
         self._examples: list[dict[str, torch.Tensor]] = []
         self._error = 0.0
+
+    def begin(self) -> None:
+        self.drawer.person.finger_maps.fingers.begin()
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> None:
         inner, others, optimise_d = self.optimizers()  # type: ignore[attr-defined]
@@ -393,7 +443,9 @@ class Training(TrainingModule):
         real, matte = _unit(batch["picture"]), _unit(batch["matte"])
         light = 1 - _shade_at(shade, batch["corners"], (width, height))
         drawn = composite(layers, _unit(batch["plate"]) * light)
-        parts, errors = self._fidelity(layers, drawn, real, matte)
+        hands = _near_hands(landmarks, width, height)
+        importance = 1 + (self.config.hand_weight - 1) * hands
+        parts, errors = self._fidelity(layers, drawn, real, matte, importance)
         judged = batch["paired"]
         matte_weight = self.config.matte_weight * (_MATTE_JUDGED if judged else 1)
         edge_weight = self.config.edge_weight * (_EDGES_JUDGED if judged else 1)
@@ -405,6 +457,9 @@ class Training(TrainingModule):
         loss = loss + _shade_loss(shade, batch)
         if judged:
             loss = loss + self.config.temporal_weight * _change(drawn, real)
+            texture = (_texture(drawn) - _texture(real)).abs()
+            parts["train_texture"] = (nn.functional.avg_pool2d(matte, _PATCH) * texture).mean()
+            loss = loss + self.config.texture_weight * parts["train_texture"]
             adversarial, features, loss_d = self._judge(drawn, real, landmarks, optimise_d)
             loss = loss + self.config.adversarial_weight * adversarial
             loss = loss + self.config.feature_weight * features
@@ -428,18 +483,23 @@ class Training(TrainingModule):
         return difficulty
 
     def _fidelity(
-        self, layers: torch.Tensor, drawn: torch.Tensor, real: torch.Tensor, matte: torch.Tensor
+        self,
+        layers: torch.Tensor,
+        drawn: torch.Tensor,
+        real: torch.Tensor,
+        matte: torch.Tensor,
+        importance: torch.Tensor,
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """The losses by name, and of each picture (N,) the L1 of its composite."""
-        weight = 0.2 + matte
+        weight = (0.2 + matte) * importance
         error = drawn - real
         # The colour is compared without its matte too, else neither can begin.
         errors = (weight * error.abs()).mean((1, 2, 3))
-        l1 = errors.mean() + (matte * (layers[:, :3] - real).abs()).mean()
+        l1 = errors.mean() + (importance * matte * (layers[:, :3] - real).abs()).mean()
         edges = (weight[..., 1:] * error.diff(dim=-1).abs()).mean()
         edges = edges + (weight[..., 1:, :] * error.diff(dim=-2).abs()).mean()
         with torch.autocast(matte.device.type, enabled=False):
-            matte_loss = nn.functional.binary_cross_entropy(layers[:, 3:4], matte)
+            matte_loss = nn.functional.binary_cross_entropy(layers[:, 3:4], matte, importance)
         return {"train_l1": l1, "train_edges": edges, "train_matte": matte_loss}, errors
 
     def _judge(
@@ -510,11 +570,16 @@ class Training(TrainingModule):
             for name, weight in self.drawer.named_parameters()
             if weight.ndim == 4 and not name.startswith(("person.head", "shade.last"))
         ]
-        chosen = {id(weight) for weight in inner}
+        fingers = list(self.drawer.person.finger_maps.fingers.parameters())
+        chosen = {id(weight) for weight in (*inner, *fingers)}
         others = [weight for weight in self.drawer.parameters() if id(weight) not in chosen]
+        groups: list[dict[str, Any]] = [
+            {"params": others},
+            {"params": fingers, "share": _FINGERS_SHARE},
+        ]
         return [
             Muon(inner, self.config.learning_rate),
-            torch.optim.Adam(others, self.config.learning_rate / 4),
+            torch.optim.Adam(groups, self.config.learning_rate / 4),
             torch.optim.Adam(self.judges.parameters(), lr=_JUDGES_RATE, betas=(0.5, 0.999)),
         ]
 
@@ -668,6 +733,41 @@ def _change(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     return (drawn[1::2] - drawn[::2] - (real[1::2] - real[::2])).abs().mean()
 
 
+def _texture(pictures: torch.Tensor) -> torch.Tensor:
+    """How much detail patches have, (N, 1, H / 8, W / 8): their luma's Laplacian, root mean square.
+
+    Wherever in the patch it is: where edges are uncertain, other losses are least for blurred ones
+    (after Abrahamyan et al., Gradient Variance Loss, ICASSP 2022).
+    """
+    luma = (pictures.float() * pictures.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
+    padded = nn.functional.pad(luma[:, None], (1, 1, 1, 1), mode="replicate")
+    across = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    down = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+    laplacian = across + down - 4 * padded[..., 1:-1, 1:-1]
+    return (nn.functional.avg_pool2d(laplacian.square(), _PATCH) + 1e-5).sqrt()
+
+
+def _near_hands(landmarks: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """Where hands are, (N, 1, height, width), 1 in the squares of `_HAND`, else 0."""
+    x = torch.arange(width, device=landmarks.device) + 0.5
+    y = torch.arange(height, device=landmarks.device)[:, None] + 0.5
+    side, _, middles = _HAND
+    half = _torso(landmarks, height)[:, None, None, None] * side / 2
+    near = x.new_zeros(len(landmarks), 1, height, width)
+    for middle in middles:
+        centre = landmarks[:, list(middle)].mean(1)[..., None, None, None]
+        near = torch.maximum(
+            near, (((x - centre[:, 0]).abs() < half) & ((y - centre[:, 1]).abs() < half)).float()
+        )
+    return near
+
+
+def _torso(landmarks: torch.Tensor, height: int) -> torch.Tensor:
+    """Length of the torso (N,) in pixels; seen from above it is short, head and hands are not."""
+    torso = (landmarks[:, [11, 12]].mean(1) - landmarks[:, [23, 24]].mean(1)).norm(dim=-1)
+    return torso.clamp(min=0.2 * height)
+
+
 def _detail(
     pictures: torch.Tensor,
     landmarks: torch.Tensor,
@@ -677,9 +777,7 @@ def _detail(
 ) -> torch.Tensor:
     """A square around the middle of two landmarks, (N, C, pixels, pixels)."""
     height, width = pictures.shape[2:]
-    torso = (landmarks[:, [11, 12]].mean(1) - landmarks[:, [23, 24]].mean(1)).norm(dim=-1)
-    # Seen from above a torso is short, but the head is not.
-    half = torso.clamp(min=0.2 * height) * side / 2
+    half = _torso(landmarks, height) * side / 2
     centre = landmarks[:, list(middle)].mean(1)
     steps = torch.linspace(-1, 1, pixels, device=pictures.device)
     x = (centre[:, :1] + half[:, None] * steps) / width * 2 - 1
@@ -692,7 +790,7 @@ def _detail(
 
 def _set_rate(optimiser: Any, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("share", 1.0)
 
 
 def _unit(pictures: torch.Tensor) -> torch.Tensor:

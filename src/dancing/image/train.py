@@ -76,7 +76,11 @@ def train(
 
     def build() -> TrainingModule:
         module = family.Training(config, origin)
-        return module if start is None else start_from(module, Bundle(start))
+        if start is not None:
+            return start_from(module, Bundle(start))
+        if not resume:
+            module.begin()
+        return module
 
     return fit(
         build,
