@@ -183,13 +183,15 @@ def test_fingers_lie_where_the_hand_s_landmarks_tell():
 def test_fingers_have_maps_of_their_own_and_count_more():
     maps = limbs.FingerMaps()
     poses, found = turned_arms(0)
-    one = torch.full_like(found, -500)
-    one[0, 3] = torch.tensor([[41.0, 61.0], [41.0, 81.0]])
+    one = torch.full_like(found, 300)
+    one[0, :5] = torch.tensor([[41.0, 61.0], [41.0, 81.0]])
+    one[0, 5:] = torch.tensor([[221.0, 61.0], [240.0, 61.0]])  # reaches over the crop's edge
     maps.fingers.forward = lambda landmarks: one
     near, place, side = maps(poses, 224, 192)[0]
     assert near.shape == (96, 112)
-    assert near[30:41, 20].min() > 0.9 and near[35, 24:].max() < 0.01
-    assert place[39, 20] > 0.8 > 0.2 > place[31, 20], "from the knuckle's 0 to the tip's 1"
+    assert near[30:41, 20].min() > 4.5 and near[35, 24:].max() < 0.01, "the sum of five fingers"
+    assert near[30, 111] > 4.5 and near[30, 90:105].max() < 0.01
+    assert place[39, 20] > 4 > 1 > place[31, 20], "from the knuckle's 0 to the tip's 1"
     assert side[35, 21] * side[35, 19] < 0, "either side of it"
 
     counts = limbs._near_hands(poses, 224, 192)[0, 0]
