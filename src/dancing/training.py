@@ -240,6 +240,7 @@ def fit(
     batch_size: int,
     epochs: int,
     minutes: float | None = None,
+    start: Bundle | None = None,
     device: str = "auto",
     resume: bool = False,
     seed: int = 0,
@@ -252,6 +253,7 @@ def fit(
         build: makes the module; its first weights depend on the seed.
         minutes: stop after this time in all, resumed parts included, if the epochs have not
             ended before.
+        start: a bundle whose model of the same stage and family to start from.
         resume: go on from the run's checkpoint.
         progress: told of the percents done; else a terminal shows a bar of its own.
         stop: asked after every step; when it says True, training ends as if its time were over.
@@ -260,7 +262,8 @@ def fit(
         The last value of every logged figure.
 
     Raises:
-        DancingError: when the device is not there, or the run folder does not fit `resume`.
+        DancingError: when the device is not there, `start` has no such model or one of other
+            dimensions, or the run folder does not fit `resume`.
     """
     checkpoint = run / CHECKPOINT
     check_run(run, resume)
@@ -279,6 +282,10 @@ def fit(
     warnings.filterwarnings("ignore", module="lightning")
     L.seed_everything(seed, workers=True, verbose=False)
     module = build()
+    if start is not None:
+        _start_from(module, start)
+    elif not resume:
+        module.begin()
     if resume:
         stored = SafetensorsIO().load_checkpoint(checkpoint)["hyper_parameters"]
         if stored["config"] != dataclasses.asdict(module.config):
@@ -361,20 +368,27 @@ def moving_average(network: torch.nn.Module) -> AveragedModel:
     return averaged
 
 
-def start_from(module: TrainingModule, bundle: Bundle) -> TrainingModule:
+def model_of(bundle: Bundle, stage: str, model: str) -> dict[str, Any]:
+    """What a bundle's card says of its model of a stage, if that is of the family named `model`.
+
+    Raises:
+        DancingError: when it is not.
+    """
+    settings = bundle.settings(stage)
+    if settings.get("model") != model or not isinstance(settings.get("config"), dict):
+        raise DancingError(
+            f"{bundle.path}: its {stage} model is '{settings.get('model')}', not '{model}'"
+        )
+    return settings
+
+
+def _start_from(module: TrainingModule, bundle: Bundle) -> None:
     """Give a module the weights of a bundle's model of the same family, to go on from.
 
     What that model has seen counts as seen by this one, so that it is never scored on it.
-
-    Raises:
-        DancingError: when the bundle has no such model, or one of other dimensions.
     """
-    stage, model = module.origin["stage"], module.origin["model"]
-    settings = bundle.settings(stage)
-    if settings["model"] != model:
-        raise DancingError(
-            f"{bundle.path}: its {stage} model is '{settings['model']}', not '{model}'"
-        )
+    stage = module.origin["stage"]
+    settings = model_of(bundle, stage, module.origin["model"])
     content = bundle.file(f"{stage}.safetensors")
     try:
         module.begin_with(load(content))
@@ -384,7 +398,6 @@ def start_from(module: TrainingModule, bundle: Bundle) -> TrainingModule:
         ) from error
     seen = settings.get("training", {}).get("sources", [])
     module.origin["sources"] = sorted({*module.origin["sources"], *seen})
-    return module
 
 
 def check_run(run: Path, resume: bool) -> None:

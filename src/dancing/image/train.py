@@ -20,7 +20,6 @@ from dancing.training import (
     describe_data,
     fit,
     split,
-    start_from,
 )
 
 if TYPE_CHECKING:
@@ -75,11 +74,7 @@ def train(
         origin = {"stage": "image", "model": model, **facts, **describe_data(kept)}
 
     def build() -> TrainingModule:
-        module = family.Training(config, origin)
-        if start is not None:
-            return start_from(module, Bundle(start))
-        if not resume:
-            module.begin()
+        module: TrainingModule = family.Training(config, origin)
         return module
 
     return fit(
@@ -91,6 +86,7 @@ def train(
         epochs=epochs,
         # Cutting pictures out takes its time too.
         minutes=None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60),
+        start=None if start is None else Bundle(start),
         device=device,
         resume=resume,
         seed=seed,

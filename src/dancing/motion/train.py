@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dancing.bundle import Bundle
 from dancing.dataset import Dataset
-from dancing.errors import DancingError
 from dancing.motion import FAMILIES
 from dancing.training import (
     CHECKPOINT,
@@ -20,8 +19,8 @@ from dancing.training import (
     configured,
     describe_data,
     fit,
+    model_of,
     split,
-    start_from,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def train(
     check_run(Path(run), resume)
     family = import_module(FAMILIES[model])
     bundle = None if start is None else Bundle(start)
-    known = None if bundle is None else _known(bundle, model)
+    known = None if bundle is None else model_of(bundle, "motion", model)
     if resume:
         stored = SafetensorsIO().load_checkpoint(Path(run) / CHECKPOINT)["hyper_parameters"]
         known = stored["origin"] | {"config": stored["config"]}
@@ -77,7 +76,7 @@ def train(
 
     def build() -> TrainingModule:
         module: TrainingModule = family.Training(config, origin)
-        return module if bundle is None else start_from(module, bundle)
+        return module
 
     return fit(
         build,
@@ -87,19 +86,10 @@ def train(
         batch_size=batch_size,
         epochs=epochs,
         minutes=minutes,
+        start=bundle,
         device=device,
         resume=resume,
         seed=seed,
         progress=progress,
         stop=stop,
     )
-
-
-def _known(bundle: Bundle, model: str) -> dict[str, Any]:
-    """The card's entry of the model that is trained further."""
-    settings = bundle.settings("motion")
-    if settings.get("model") != model or not isinstance(settings.get("config"), dict):
-        raise DancingError(
-            f"{bundle.path}: its motion model is '{settings.get('model')}', not '{model}'"
-        )
-    return settings
