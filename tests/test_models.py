@@ -231,6 +231,21 @@ def test_the_whole_pose_reaches_every_level():
     torch.testing.assert_close(changed[0, 1:], torch.stack([2 * x[0, 1], x[0, 2] + 0.5]))
 
 
+def test_a_pose_unlike_all_others_moves_no_channel_further_than_they():
+    torch.manual_seed(0)
+    pose = limbs.Pose([3, 5])
+    poses = torch.rand(200, 33, 2) * 60
+    strange = torch.rand(50, 33, 2) * 600
+    seen, before = torch.cat(pose(poses), 1), torch.cat(pose(strange), 1)
+    assert (before.abs().amax(0) > 2 * seen.abs().amax(0)).any()
+    pose.bound(poses)
+    after = torch.cat(pose(strange), 1)
+    assert (after <= seen.amax(0)).all() and (after >= seen.amin(0)).all()
+    assert (torch.cat(pose(poses), 1) == seen).float().mean() > 0.95
+    pose.bound(strange)
+    torch.testing.assert_close(torch.cat(pose(strange), 1), before, msg="no bounds but the last")
+
+
 def test_limbs_networks_and_composite():
     drawer = limbs.Drawer(limbs.Config(channels=10), (100, 90))
     layers = drawer.person(torch.rand(2, 33, 2) * 64, (64, 96))

@@ -62,7 +62,8 @@ _FINE = 24  # channels at half the resolution
 _WARM_UP = 100
 BATCH_SIZE = 4
 _EXAMPLES = 8
-_POSES = 24
+_POSES, _CALIBRATED = 4096, 24  # kept of the training; of those, drawn to find the eight bits
+_OUTER = 0.01
 # Side in torso lengths and in pixels of what the discriminators of details see, and its middles.
 _FACE = (0.55, 64, ((7, 8),))
 _HAND = (0.4, 48, ((15, 19), (16, 20)))
@@ -235,6 +236,8 @@ class Pose(nn.Module):
     def __init__(self, counts: Sequence[int]) -> None:
         super().__init__()
         self.counts = list(counts)
+        self.lowest = nn.Buffer(torch.full([sum(counts)], -torch.inf), persistent=False)
+        self.highest = nn.Buffer(torch.full([sum(counts)], torch.inf), persistent=False)
         self.first = nn.Linear(N_LANDMARKS * 2, 128)
         self.second, self.third = nn.Linear(128, 128), nn.Linear(128, 128)
         self.last = nn.Linear(128, sum(counts))
@@ -243,7 +246,22 @@ class Pose(nn.Module):
         middle = (landmarks.amin(1, keepdim=True) + landmarks.amax(1, keepdim=True)) / 2
         x = torch.relu(self.first(((landmarks - middle) / 64).flatten(1)))
         x = x + self.third(torch.relu(self.second(x)))
-        return self.last(x)[..., None, None].split(self.counts, 1)
+        x = self.last(x).clamp(self.lowest, self.highest)
+        return x[..., None, None].split(self.counts, 1)
+
+    @torch.no_grad()
+    def bound(self, landmarks: torch.Tensor) -> None:
+        """Keep what is given within what these poses (N, 33, 2) give, the last percent aside.
+
+        A pose unlike all that was trained on would else scale channels as nothing was, and the
+        person bursts into patches.
+        """
+        for bound, sign in ((self.lowest, -torch.inf), (self.highest, torch.inf)):
+            bound.fill_(sign)
+        found = torch.cat(list(self(landmarks)), 1)[..., 0, 0].sort(0).values
+        outer = int(_OUTER * len(found))
+        self.lowest.copy_(found[outer])
+        self.highest.copy_(found[-1 - outer])
 
 
 class Generator(nn.Module):
@@ -616,7 +634,12 @@ class Training(TrainingModule):
             "corners": torch.zeros(2, 2),
             "crop": torch.tensor([64, 96]),
         }
-        return Deployed(self.averaged.module), example, ["layers", "shade"]  # type: ignore[arg-type]
+        return self._deployed(), example, ["layers", "shade"]
+
+    def _deployed(self) -> Deployed:
+        drawer: Drawer = self.averaged.module  # type: ignore[assignment]
+        drawer.person.pose.bound(self.origin["poses"])
+        return Deployed(drawer).eval()
 
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         return {
@@ -627,8 +650,9 @@ class Training(TrainingModule):
         }
 
     def calibration(self) -> list[dict[str, NDArray[Any]]]:
+        poses = self.origin["poses"].numpy()
         inputs = []
-        for pose in self.origin["poses"].numpy():
+        for pose in poses[:: max(1, len(poses) // _CALIBRATED)]:
             crop, corners = crops(pose[None], self.origin["margin"], self.origin["size"])
             inputs.append(
                 {
@@ -669,16 +693,15 @@ class Training(TrainingModule):
     @torch.no_grad()
     def _portrait(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Draw the most upright pose that faces the camera over the plate, in place."""
-        poses = self.origin["poses"].numpy()
+        inputs = self.calibration()
+        poses = np.concatenate([one["landmarks"] for one in inputs])
         facing = poses[:, 11, 0] - poses[:, 12, 0]
         upright = poses[:, 27:29, 1].mean(1) - poses[:, 0, 1]
-        chosen = np.where(facing >= 0.8 * facing.max(), upright, -np.inf).argmax()
-        inputs = self.calibration()[chosen]
-        deployed = Deployed(self.averaged.module).eval()  # type: ignore[arg-type]
-        layers, shade = deployed(*map(torch.from_numpy, inputs.values()))
+        chosen = inputs[np.where(facing >= 0.8 * facing.max(), upright, -np.inf).argmax()]
+        layers, shade = self._deployed()(*map(torch.from_numpy, chosen.values()))
         size = self.origin["size"]
         darken(frame, shade[0].numpy(), size)
-        corner = inputs["corners"][0].astype(np.int64)
+        corner = chosen["corners"][0].astype(np.int64)
         lay_over(frame, *within(layers[0].numpy(), corner, size))
         return frame
 
