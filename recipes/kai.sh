@@ -5,8 +5,8 @@
 #
 # VIDEOS  as for recipes/ava.sh
 #
-# Resumable. Cost: 5 minutes to prepare, 250 to train, on one CPU core. The shipped weights had their
-# first 25 minutes on a smaller network, and more; see recipes/ava.sh.
+# Resumable. Cost: 10 minutes to prepare, 320 to train, on one CPU core. The shipped weights had
+# their first 25 minutes on a smaller network, and more; see recipes/ava.sh.
 set -euo pipefail
 videos=$1
 work=${WORK:-work}
@@ -19,11 +19,12 @@ train() { # RUN OPTIONS...
   dancing train image "$work/kai.h5" -o "$1" --epochs 100000 "${@:2}" "${resume[@]}"
 }
 about=(--licence CC0-1.0 --data "34 rendered clips of one character (MakeHuman assets, CC0), with
-the renderer's exact landmarks and mattes; started from ava")
+the renderer's exact landmarks and mattes, and 125 shorter ones of every fourth frame: the same
+motion capture mirrored and from other sides, and further choreographies; started from ava")
 
 train "$work/kai-1" --from "$work/first/ava" --set learning_rate=5e-3 --set adversarial_from=2 \
-  --set hand_weight=6 --minutes 215
+  --set hand_weight=6 --minutes 275
 dancing export "$work/kai-1" -o "$work/first/kai" "${about[@]}"
 train "$work/kai-2" --from "$work/first/kai" --set learning_rate=3e-3 \
-  --set adversarial_from=0 --minutes 31
+  --set adversarial_from=0 --set texture_weight=0.8 --minutes 42
 dancing export "$work/kai-2" -o "$work/kai" "${about[@]}"
