@@ -63,7 +63,7 @@ _WARM_UP = 100
 BATCH_SIZE = 4
 _EXAMPLES = 8
 _POSES, _CALIBRATED = 4096, 24  # kept of the training; of those, drawn to find the eight bits
-_OUTER = 0.01
+_OUTER = 0.01  # of the kept poses on either side, left out of what bounds a strange one
 # Side in torso lengths and in pixels of what the discriminators of details see, and its middles.
 _FACE = (0.55, 64, ((7, 8),))
 _HAND = (0.4, 48, ((15, 19), (16, 20)))

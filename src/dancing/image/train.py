@@ -14,7 +14,6 @@ from dancing.dataset import Dataset
 from dancing.errors import DancingError
 from dancing.image import FAMILIES
 from dancing.training import (
-    TrainingModule,
     check_run,
     configured,
     describe_data,
@@ -73,12 +72,8 @@ def train(
         pictures, validation, facts = family.data(config, kept, held_out, cache, batch_size)
         origin = {"stage": "image", "model": model, **facts, **describe_data(kept)}
 
-    def build() -> TrainingModule:
-        module: TrainingModule = family.Training(config, origin)
-        return module
-
     return fit(
-        build,
+        lambda: family.Training(config, origin),
         pictures,
         validation,
         run,

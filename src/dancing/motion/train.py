@@ -14,7 +14,6 @@ from dancing.motion import FAMILIES
 from dancing.training import (
     CHECKPOINT,
     SafetensorsIO,
-    TrainingModule,
     check_run,
     configured,
     describe_data,
@@ -74,12 +73,8 @@ def train(
         windows, validation, facts = family.data(config, kept, held_out, known)
         origin = {"stage": "motion", "model": model, **describe_data(kept), **facts}
 
-    def build() -> TrainingModule:
-        module: TrainingModule = family.Training(config, origin)
-        return module
-
     return fit(
-        build,
+        lambda: family.Training(config, origin),
         windows,
         validation,
         Path(run),
