@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from dancing.image import dcgan, hands, limbs
+from dancing.image import dcgan, depth, hands, limbs
 from dancing.motion import lstm_vae
 from dancing.muon import Muon
 from dancing.poses import MIRROR
+from puppet import a_walk
 
 ORIGIN = {
     "stage": "motion",
@@ -220,8 +221,11 @@ def test_the_whole_pose_reaches_every_level():
     other = poses.clone()
     # Not the outermost landmark, which would move the middle of the pose.
     other[0, 27] = poses[0].mean(0)
-    for before, after in zip(generator.pose(poses), generator.pose(other), strict=True):
-        assert (before != after).all()
+    flat = torch.zeros(1, 33)
+    seen = generator.pose(poses, flat)
+    for changed in ((other, flat), (poses, flat + 0.1)):
+        for before, after in zip(seen, generator.pose(*changed), strict=True):
+            assert (before != after).all()
     x = torch.rand(2, 3, 4, 4)
     factors = torch.zeros(2, 6, 1, 1)
     torch.testing.assert_close(limbs._modulated(x, factors), x)
@@ -234,16 +238,69 @@ def test_the_whole_pose_reaches_every_level():
 def test_a_pose_unlike_all_others_moves_no_channel_further_than_they():
     torch.manual_seed(0)
     pose = limbs.Pose([3, 5])
-    poses = torch.rand(200, 33, 2) * 60
-    strange = torch.rand(50, 33, 2) * 600
-    seen, before = torch.cat(pose(poses), 1), torch.cat(pose(strange), 1)
+    poses = torch.rand(200, 33, 2) * 60, torch.rand(200, 33)
+    strange = torch.rand(50, 33, 2) * 600, torch.rand(50, 33)
+    seen, before = torch.cat(pose(*poses), 1), torch.cat(pose(*strange), 1)
     assert (before.abs().amax(0) > 2 * seen.abs().amax(0)).any()
-    pose.bound(poses)
-    after = torch.cat(pose(strange), 1)
+    pose.bound(*poses)
+    after = torch.cat(pose(*strange), 1)
     assert (after <= seen.amax(0)).all() and (after >= seen.amin(0)).all()
-    assert (torch.cat(pose(poses), 1) == seen).float().mean() > 0.95
-    pose.bound(strange)
-    torch.testing.assert_close(torch.cat(pose(strange), 1), before, msg="no bounds but the last")
+    assert (torch.cat(pose(*poses), 1) == seen).float().mean() > 0.95
+    pose.bound(*strange)
+    torch.testing.assert_close(torch.cat(pose(*strange), 1), before, msg="no bounds but the last")
+
+
+def test_poses_are_turned_as_one_body():
+    """From so far that the picture keeps lengths, bones are as long as before, with their depth."""
+    world, place = a_walk(40, 100, 0)
+    room = torch.tensor(world + place[:, None] + [0, 0, 1e4], dtype=torch.float32)
+    flat, behind = depth.turned(
+        room, 1e8, 500
+    )  # 10,000 pixels a metre, so noise is next to nothing
+    points = torch.cat([flat / 1e4, behind[..., None]], -1)
+    for first, second in ((11, 23), (25, 27), (13, 15)):
+        length = (room[:, first] - room[:, second]).norm(dim=-1)
+        found = (points[:, first] - points[:, second]).norm(dim=-1)
+        assert length.min() - 0.02 < found.min() and found.max() < length.max() + 0.02
+    torch.testing.assert_close(behind[:, [23, 24]].mean(1), torch.zeros(500), atol=1e-5, rtol=0)
+    across = points[:, 11] - points[:, 12]
+    assert across[:, 0].min() < -0.2 and across[:, 0].max() > 0.2, "seen from before and behind"
+
+
+def test_depth_is_guessed_from_flat_landmarks():
+    torch.manual_seed(0)
+    world, place = a_walk(200, 100, 0)
+    room = torch.tensor(world + place[:, None], dtype=torch.float32)
+    network = depth.Depth()
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(300):
+        views, behind = depth.turned(room, 600.0, 256)
+        loss = (network(views) - behind).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    views, behind = depth.turned(room, 600.0, 256)
+    assert (network(views) - behind).abs().mean() < 0.3 * behind.abs().mean()
+    torch.testing.assert_close(network(views + 50), network(views), atol=1e-4, rtol=0)
+
+
+def test_a_body_s_depth_is_seen_where_its_bones_are():
+    """Of two limbs that cross, the picture network is told which is in front."""
+    torch.manual_seed(0)
+    generator = limbs.Generator(limbs.Config(channels=10))
+    seen = []
+    generator.stem.register_forward_pre_hook(lambda _, maps: seen.append(maps[0][0]))
+    poses = torch.full((1, 33, 2), -500.0)
+    poses[0, 13], poses[0, 15] = torch.tensor([10.0, 40.0]), torch.tensor([54.0, 40.0])
+    known = torch.zeros(1, 33)
+    known[0, 13], known[0, 15] = -0.2, 0.4
+    generator.depth.forward = lambda _: known
+    generator(poses, (64, 96))
+    bone = [capsule[:2] for capsule in limbs._CAPSULES].index((13, 15))
+    near, there = seen[0][bone], seen[0][4 * len(limbs._CAPSULES) + bone]
+    row = (there / near)[9]
+    assert row[2] < -0.15 and row[13] > 0.35, "as deep as its ends"
+    assert abs(row[7] - 0.08) < 0.05, "and in between"
 
 
 def test_limbs_networks_and_composite():

@@ -249,6 +249,8 @@ def test_limbs_learns_and_its_bundle_draws_on_the_empty_scene(tmp_path):
     values = logged(tmp_path / "run", "train_l1")
     assert np.mean(values[-3:]) < 0.7 * values[0], values
     assert len(logged(tmp_path / "run", "loss_d")) < len(values), "judged in the second half only"
+    depth = logged(tmp_path / "run", "train_depth")
+    assert np.mean(depth[-3:]) < 0.8 * depth[0], "learned from the world landmarks"
     run("export", tmp_path / "run", "-o", tmp_path / "me")
     preview = decode_picture(Bundle(tmp_path / "me").preview())
     assert preview.shape == (96, 96, 3)

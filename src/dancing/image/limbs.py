@@ -35,7 +35,9 @@ from dancing.dancer import PLATE
 from dancing.dataset import Clip
 from dancing.errors import DancingError
 from dancing.image.data import Crops, empty_scene, person_margin, picture_size
+from dancing.image.depth import Depth, normalised, turned
 from dancing.image.hands import N_FINGERS, Fingers
+from dancing.kinematics import fit_focal, locate
 from dancing.muon import Muon
 from dancing.poses import N_LANDMARKS
 from dancing.training import TrainingModule, moving_average
@@ -63,6 +65,7 @@ _WARM_UP = 100
 BATCH_SIZE = 4
 _EXAMPLES = 8
 _POSES, _CALIBRATED = 4096, 24  # kept of the training; of those, drawn to find the eight bits
+_VIEWS = 256  # of turned poses, that depth learns from in a step
 _OUTER = 0.01  # of the kept poses on either side, left out of what bounds a strange one
 # Side in torso lengths and in pixels of what the discriminators of details see, and its middles.
 _FACE = (0.55, 64, ((7, 8),))
@@ -161,12 +164,15 @@ class LimbMaps(nn.Module):
         self.log_radius = nn.Parameter(radii.clamp(min=0.8).log())
 
     def forward(self, landmarks: torch.Tensor, width: Any, height: Any) -> torch.Tensor:
-        points = landmarks / self.stride
+        size = width // self.stride, height // self.stride
+        start, end = self.ends_of(landmarks / self.stride)
+        return torch.cat(_capsule_maps(start, end, self.log_radius, *size), 1)
+
+    def ends_of(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What landmarks have, (N, 33, ...), at the bones' starts and ends, (N, 28, ...)."""
         middles = [points[:, pair].mean(1, keepdim=True) for pair in ([11, 12], [23, 24], [7, 8])]
         points = torch.cat([points, *middles], 1)
-        size = width // self.stride, height // self.stride
-        start, end = points[:, self.starts], points[:, self.ends]
-        return torch.cat(_capsule_maps(start, end, self.log_radius, *size), 1)
+        return points[:, self.starts], points[:, self.ends]
 
 
 class FingerMaps(nn.Module):
@@ -230,7 +236,8 @@ class _Head(nn.Module):
 class Pose(nn.Module):
     """What no small neighbourhood shows, such as which way the body faces, from the whole pose.
 
-    Landmarks (N, 33, 2) in pixels to several (N, count, 1, 1), one for each of the counts.
+    Landmarks (N, 33, 2) in pixels and their depth (N, 33) to several (N, count, 1, 1), one for each
+    of the counts.
     """
 
     def __init__(self, counts: Sequence[int]) -> None:
@@ -238,19 +245,18 @@ class Pose(nn.Module):
         self.counts = list(counts)
         self.lowest = nn.Buffer(torch.full([sum(counts)], -torch.inf), persistent=False)
         self.highest = nn.Buffer(torch.full([sum(counts)], torch.inf), persistent=False)
-        self.first = nn.Linear(N_LANDMARKS * 2, 128)
+        self.first = nn.Linear(N_LANDMARKS * 3, 128)
         self.second, self.third = nn.Linear(128, 128), nn.Linear(128, 128)
         self.last = nn.Linear(128, sum(counts))
 
-    def forward(self, landmarks: torch.Tensor) -> Sequence[torch.Tensor]:
-        middle = (landmarks.amin(1, keepdim=True) + landmarks.amax(1, keepdim=True)) / 2
-        x = torch.relu(self.first(((landmarks - middle) / 64).flatten(1)))
+    def forward(self, landmarks: torch.Tensor, depth: torch.Tensor) -> Sequence[torch.Tensor]:
+        x = torch.relu(self.first(torch.cat([normalised(landmarks), depth], 1)))
         x = x + self.third(torch.relu(self.second(x)))
         x = self.last(x).clamp(self.lowest, self.highest)
         return x[..., None, None].split(self.counts, 1)
 
     @torch.no_grad()
-    def bound(self, landmarks: torch.Tensor) -> None:
+    def bound(self, landmarks: torch.Tensor, depth: torch.Tensor) -> None:
         """Keep what is given within what these poses (N, 33, 2) give, the last percent aside.
 
         A pose unlike all that was trained on would else scale channels as nothing was, and the
@@ -258,7 +264,7 @@ class Pose(nn.Module):
         """
         for bound, sign in ((self.lowest, -torch.inf), (self.highest, torch.inf)):
             bound.fill_(sign)
-        found = torch.cat(list(self(landmarks)), 1)[..., 0, 0].sort(0).values
+        found = torch.cat(list(self(landmarks, depth)), 1)[..., 0, 0].sort(0).values
         outer = int(_OUTER * len(found))
         self.lowest.copy_(found[outer])
         self.highest.copy_(found[-1 - outer])
@@ -272,8 +278,9 @@ class Generator(nn.Module):
         super().__init__()
         fine = config.channels
         widths = [fine, 2 * fine, 3 * fine, 4 * fine]
+        self.depth = Depth()
         self.maps = LimbMaps()
-        self.stem = nn.Conv2d(4 * len(_CAPSULES), fine, 3, padding=1)
+        self.stem = nn.Conv2d(5 * len(_CAPSULES), fine, 3, padding=1)
         self.encoders = nn.ModuleList([_Residual(width) for width in widths])
         pairs = list(pairwise(widths))
         self.downs = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs])
@@ -291,9 +298,13 @@ class Generator(nn.Module):
         self.head = _Head(fine)
 
     def forward(self, landmarks: torch.Tensor, size: Sequence[int] | torch.Tensor) -> torch.Tensor:
-        depth, *factors = self.pose(landmarks)
+        # What depth is for, it learns from world landmarks; pictures would bend it.
+        depth = self.depth(landmarks).detach()
+        number, *factors = self.pose(landmarks, depth)
         maps = self.maps(landmarks, size[0], size[1])
-        maps = torch.cat([maps, maps[:, : len(_CAPSULES)] * depth], 1)
+        near, along, _ = maps.split(len(_CAPSULES), 1)
+        start, end = (ends[..., None, None] for ends in self.maps.ends_of(depth))
+        maps = torch.cat([maps, near * number, near * start + along * (end - start)], 1)
         x = torch.relu(_modulated(self.stem(maps), factors[0]))
         skips = []
         for level, down in enumerate(self.downs):
@@ -448,6 +459,7 @@ class Training(TrainingModule):
         self.automatic_optimization = False
         self.drawer = Drawer(config, origin["size"])
         self.judges = Judges()
+        self.room = nn.Buffer(origin["room"], persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # What is drawn with: an average over the last steps, steadier than any of them.
         self.averaged = moving_average(self.drawer)
@@ -483,6 +495,10 @@ class Training(TrainingModule):
             + edge_weight * parts["train_edges"]
         )
         loss = loss + _shade_loss(shade, batch)
+        if len(self.room):
+            views, behind = turned(self.room, self.origin["focal"], _VIEWS)
+            parts["train_depth"] = (self.drawer.person.depth(views) - behind).abs().mean()
+            loss = loss + parts["train_depth"]
         if judged:
             loss = loss + self.config.temporal_weight * _change(drawn, real)
             texture = (_texture(drawn) - _texture(real)).abs()
@@ -638,7 +654,8 @@ class Training(TrainingModule):
 
     def _deployed(self) -> Deployed:
         drawer: Drawer = self.averaged.module  # type: ignore[assignment]
-        drawer.person.pose.bound(self.origin["poses"])
+        poses = self.origin["poses"]
+        drawer.person.pose.bound(poses, drawer.person.depth(poses))
         return Deployed(drawer).eval()
 
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
@@ -723,10 +740,29 @@ def data(
         "plate": torch.from_numpy(plate),
         "margin": margin,
         "poses": torch.from_numpy(train.landmarks[:: max(1, train.n_pictures // _POSES)]),
+        **_rooms(kept, height),
     }
     if not held_out:
         return train, None, facts
     return train, Crops(held_out, plate, margin, cache, batch_size=0), facts
+
+
+def _rooms(clips: Sequence[Clip], height: int) -> dict[str, Any]:
+    """'room', landmarks (T, 33, 3) of those clips that have world landmarks, metres in the room of
+    `dancing.kinematics`, and 'focal', the camera's focal length in pixels."""
+    known = [(clip, clip.world) for clip in clips if clip.world is not None]
+    if not known:
+        return {"room": torch.zeros(0, N_LANDMARKS, 3), "focal": 0.0}
+    focal = fit_focal([(clip.landmarks, world, clip.aspect) for clip, world in known])
+    rooms = []
+    for clip, world in known:
+        place = locate(clip.landmarks, world, clip.aspect, focal, clip.fps)
+        rooms.append((world + place[:, None]).astype(np.float32))
+    room = np.concatenate(rooms)
+    return {
+        "room": torch.from_numpy(room[:: max(1, len(room) // _POSES)]),
+        "focal": focal * height,
+    }
 
 
 def _shade_at(shade: torch.Tensor, corners: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
