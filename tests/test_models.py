@@ -250,6 +250,21 @@ def test_a_pose_unlike_all_others_moves_no_channel_further_than_they():
     torch.testing.assert_close(torch.cat(pose(*strange), 1), before, msg="no bounds but the last")
 
 
+def test_the_whole_pose_is_kept_back_and_told_so():
+    """Else one rare pose lets channels burst, and a burst picture has no gradient."""
+    torch.manual_seed(0)
+    pose = limbs.Pose([3, 5])
+    poses = torch.rand(50, 33, 2) * 60, torch.rand(50, 33)
+    assert pose.excess(*poses) == 0
+    with torch.no_grad():
+        pose.last.bias[0] = 40.0
+    assert pose(*poses)[0].max() == limbs._FURTHEST
+    excess = pose.excess(*poses)
+    torch.testing.assert_close(excess.item(), (40 - limbs._FURTHEST) / 8, rtol=0.02, atol=0)
+    excess.backward()
+    assert pose.last.bias.grad[0] > 0 and (pose.last.bias.grad[1:] == 0).all()
+
+
 def test_poses_are_turned_as_one_body():
     """From so far that the picture keeps lengths, bones are as long as before, with their depth."""
     world, place = a_walk(40, 100, 0)
