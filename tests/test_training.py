@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -239,6 +240,10 @@ def test_limbs_learns_and_its_bundle_draws_on_the_empty_scene(tmp_path):
                 draw_skeleton(picture, landmarks)
                 pictures.append(picture)
                 mattes.append((np.abs(picture.astype(int) - floor).max(-1) > 8) * np.uint8(255))
+            if i % 2:
+                world = np.pad(poses.landmarks * 2, ((0, 0), (0, 0), (0, 1)))
+                hips = world[:, [23, 24]].mean(1, keepdims=True)
+                poses = replace(poses, world=(world - hips).astype(np.float32))
             writer.clip(
                 f"c{i}", poses, frames=iter(pictures), mattes=iter(mattes), source=f"air_{i}.mp4"
             )

@@ -154,6 +154,7 @@ def _onnx(module: TrainingModule) -> bytes:
     if inputs := module.calibration():
         model = _quantized(model, inputs, module.exact)
     _store_half(model)
+    _shorten(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
@@ -217,6 +218,23 @@ def _store_half(model: onnx.ModelProto) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def _shorten(model: onnx.ModelProto) -> None:
+    """Number what flows between nodes, and drop its shapes: both are but for people, and large."""
+    graph = model.graph
+    del graph.value_info[:]
+    known = {value.name for value in [*graph.input, *graph.output]} | {""}
+    numbers: dict[str, str] = {}
+
+    def short(name: str) -> str:
+        return name if name in known else numbers.setdefault(name, str(len(numbers)))
+
+    for tensor in graph.initializer:
+        tensor.name = short(tensor.name)
+    for node in graph.node:
+        node.input[:] = [short(name) for name in node.input]
+        node.output[:] = [short(name) for name in node.output]
 
 
 def _half(tensor: torch.Tensor) -> torch.Tensor:

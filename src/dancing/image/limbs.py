@@ -221,7 +221,7 @@ class _Residual(nn.Module):
 
 
 class _Head(nn.Module):
-    """Features at a quarter of the resolution to layers at the full one, by way of the half."""
+    """Features at a quarter of the resolution to those at the half of which layers are shuffled."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -230,9 +230,20 @@ class _Head(nn.Module):
         self.leave = nn.Conv2d(_FINE, 4 * _LAYERS, 3, padding=1)
 
     def forward(self, x: torch.Tensor, fingers: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(nn.functional.pixel_shuffle(self.enter(x), 2))
+        x = torch.relu(_shuffled(self.enter(x)))
         x = x + torch.relu(self.refine(torch.cat([x, fingers], 1)))
-        return nn.functional.pixel_shuffle(self.leave(x), 2)
+        return self.leave(x)
+
+
+def _shuffled(x: torch.Tensor) -> torch.Tensor:
+    """Sub-pixel convolution's second half: four channels become one of twice the size."""
+    if not torch.onnx.is_in_onnx_export():
+        return nn.functional.pixel_shuffle(x, 2)
+    # ONNX Runtime's own takes twice as long as these two moves.
+    count, channels, height, width = x.shape
+    x = x.reshape(count * channels // 2, 2, height * width).transpose(1, 2)
+    x = x.reshape(count * channels // 4, 2, height, 2 * width).transpose(1, 2)
+    return x.reshape(count, channels // 4, 2 * height, 2 * width)
 
 
 class Pose(nn.Module):
@@ -309,6 +320,10 @@ class Generator(nn.Module):
         self.head = _Head(fine)
 
     def forward(self, landmarks: torch.Tensor, size: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        return nn.functional.pixel_shuffle(self.cells(landmarks, size), 2)
+
+    def cells(self, landmarks: torch.Tensor, size: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        """The layers of two by two pixels in a cell: (N, 16, height / 2, width / 2)."""
         # What depth is for, it learns from world landmarks; pictures would bend it.
         depth = self.depth(landmarks).detach()
         number, *factors = self.pose(landmarks, depth)
@@ -444,8 +459,13 @@ class Deployed(nn.Module):
     def forward(
         self, landmarks: torch.Tensor, corners: torch.Tensor, crop: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        layers = self.drawer.person(landmarks - corners[:, None], crop)
-        pictures = (layers * 255 + 0.5).permute(0, 2, 3, 1).to(torch.uint8)
+        cells = self.drawer.person.cells(landmarks - corners[:, None], crop) * 255 + 0.5
+        count, _, height, width = cells.shape
+        # Row by row, pixel by pixel, layer by layer: so the shuffle moves bytes, eight at a time.
+        order = [4 * layer + place for place in range(4) for layer in range(_LAYERS)]
+        rows = cells[:, order].flatten(2).transpose(1, 2).to(torch.uint8)
+        rows = rows.reshape(count, height, width, 2, 2 * _LAYERS).transpose(2, 3)
+        pictures = rows.reshape(count, 2 * height, 2 * width, _LAYERS)
         return pictures, self.drawer.shade(landmarks)[:, 0].clamp(0, 1)
 
 
