@@ -32,12 +32,13 @@ motion capture mirrored and from other sides, and further choreographies")
 # first 80 minutes, layers that changed nothing at first then joined, three times. The last were the
 # fingers, where a fit to the joints of the renderer's own hand put them (0.9 pixels off; what
 # `Fingers.begin` knows without a rig, 1.8); hand_weight was 6 for 14 minutes, then 2. The
-# discriminators had been in between, for 79 minutes, and the shorter clips joined only for the last
-# 60 minutes of this step. These cost the same.
-train "$work/ava-1" --set adversarial_from=2 --set hand_weight=6 --minutes 370
+# discriminators had been in between, for 121 minutes, and the shorter clips joined only for the last
+# 110 minutes of this step, depth and the norms in the whole pose's perceptron for the last 50 and 17,
+# when units of residual blocks that had died were begun anew. These cost the same.
+train "$work/ava-1" --set adversarial_from=2 --set hand_weight=6 --minutes 420
 dancing export "$work/ava-1" -o "$work/first/ava" "${about[@]}"
 # With the discriminators.
 train "$work/ava-2" --from "$work/first/ava" --set learning_rate=3e-3 \
-  --set adversarial_from=0 --set texture_weight=0.6 --minutes 42
+  --set adversarial_from=0 --set texture_weight=0.6 --minutes 41
 # The motion model: recipes/motion.sh.
 dancing export "$work/ava-2" "$work/flow" -o "$work/ava" "${about[@]}"

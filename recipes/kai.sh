@@ -5,7 +5,7 @@
 #
 # VIDEOS  as for recipes/ava.sh
 #
-# Resumable. Cost: 10 minutes to prepare, 320 to train, on one CPU core. The shipped weights had
+# Resumable. Cost: 10 minutes to prepare, 335 to train, on one CPU core. The shipped weights had
 # their first 25 minutes on a smaller network, and more; see recipes/ava.sh.
 set -euo pipefail
 videos=$1
@@ -23,8 +23,8 @@ the renderer's exact landmarks and mattes, and 125 shorter ones of every fourth 
 motion capture mirrored and from other sides, and further choreographies; started from ava")
 
 train "$work/kai-1" --from "$work/first/ava" --set learning_rate=5e-3 --set adversarial_from=2 \
-  --set hand_weight=6 --minutes 275
+  --set hand_weight=6 --minutes 292
 dancing export "$work/kai-1" -o "$work/first/kai" "${about[@]}"
 train "$work/kai-2" --from "$work/first/kai" --set learning_rate=3e-3 \
-  --set adversarial_from=0 --set texture_weight=0.8 --minutes 42
+  --set adversarial_from=0 --set texture_weight=0.8 --minutes 41
 dancing export "$work/kai-2" -o "$work/kai" "${about[@]}"

@@ -59,6 +59,8 @@ _HAND_CELLS = 48  # side of the square in which a hand has fingers, two pixels e
 # Of the others' learning rate: pictures say little of where a finger is, and what `Fingers.begin`
 # knows would be lost.
 _FINGERS_SHARE = 0.02
+# What the whole pose says moves every channel of every level.
+_POSE_SHARE = 0.3
 _LAYERS = 4
 _FINE = 24  # channels at half the resolution
 _WARM_UP = 100
@@ -66,8 +68,6 @@ BATCH_SIZE = 4
 _EXAMPLES = 8
 _POSES, _CALIBRATED = 4096, 24  # kept of the training; of those, drawn to find the eight bits
 _VIEWS = 256  # of turned poses, that depth learns from in a step
-# Of a channel's scale, less 1, and shift; of most poses they stay below 1.4.
-_FURTHEST = 2.0
 _OUTER = 0.01  # of the kept poses on either side, left out of what bounds a strange one
 # Side in torso lengths and in pixels of what the discriminators of details see, and its middles.
 _FACE = (0.55, 64, ((7, 8),))
@@ -256,40 +256,32 @@ class Pose(nn.Module):
     def __init__(self, counts: Sequence[int]) -> None:
         super().__init__()
         self.counts = list(counts)
-        self.lowest = nn.Buffer(torch.full([sum(counts)], -_FURTHEST), persistent=False)
-        self.highest = nn.Buffer(torch.full([sum(counts)], _FURTHEST), persistent=False)
-        self.first = nn.Linear(N_LANDMARKS * 3, 128)
-        self.second, self.third = nn.Linear(128, 128), nn.Linear(128, 128)
+        self.lowest = nn.Buffer(torch.full([sum(counts)], -torch.inf), persistent=False)
+        self.highest = nn.Buffer(torch.full([sum(counts)], torch.inf), persistent=False)
+        # Without a norm, poses that are rare have units of their own, which grow until the picture
+        # bursts, and the others share what few are left.
+        self.first = nn.Sequential(nn.Linear(N_LANDMARKS * 3, 128), nn.LayerNorm(128), nn.SiLU())
+        self.second = nn.Sequential(nn.Linear(128, 128), nn.LayerNorm(128), nn.SiLU())
         self.last = nn.Linear(128, sum(counts))
 
     def forward(self, landmarks: torch.Tensor, depth: torch.Tensor) -> Sequence[torch.Tensor]:
-        x = self._wanted(landmarks, depth).clamp(self.lowest, self.highest)
+        with torch.autocast(landmarks.device.type, enabled=False):
+            x = self.first(torch.cat([normalised(landmarks), depth], 1))
+            x = self.last(x + self.second(x)).clamp(self.lowest, self.highest)
         return x[..., None, None].split(self.counts, 1)
-
-    def excess(self, landmarks: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
-        """How far beyond `_FURTHEST` it would go if it could, the mean: a loss.
-
-        Where it is kept back it learns nothing from pictures.
-        """
-        return torch.relu(self._wanted(landmarks, depth).abs() - _FURTHEST).mean()
 
     @torch.no_grad()
     def bound(self, landmarks: torch.Tensor, depth: torch.Tensor) -> None:
         """Keep what is given within what these poses (N, 33, 2) give, the last percent aside.
 
-        A pose unlike all that was trained on would else scale channels as nothing was, and the
-        person bursts into patches.
+        A pose unlike all that was trained on would else scale channels as nothing was.
         """
-        found = self._wanted(landmarks, depth).clamp(-_FURTHEST, _FURTHEST).sort(0).values
+        for bound, sign in ((self.lowest, -torch.inf), (self.highest, torch.inf)):
+            bound.fill_(sign)
+        found = torch.cat(list(self(landmarks, depth)), 1)[..., 0, 0].sort(0).values
         outer = int(_OUTER * len(found))
         self.lowest.copy_(found[outer])
         self.highest.copy_(found[-1 - outer])
-
-    def _wanted(self, landmarks: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(landmarks.device.type, enabled=False):
-            x = torch.relu(self.first(torch.cat([normalised(landmarks), depth], 1)))
-            x = x + self.third(torch.relu(self.second(x)))
-            return self.last(x)
 
 
 class Generator(nn.Module):
@@ -526,9 +518,9 @@ class Training(TrainingModule):
             + edge_weight * parts["train_edges"]
         )
         loss = loss + _shade_loss(shade, batch)
-        parts |= self._pose_losses(landmarks)
-        loss = loss + parts["train_excess"]
-        if "train_depth" in parts:
+        if len(self.room):
+            views, behind = turned(self.room, self.origin["focal"], _VIEWS)
+            parts["train_depth"] = (self.drawer.person.depth(views) - behind).abs().mean()
             loss = loss + parts["train_depth"]
         if judged:
             loss = loss + self.config.temporal_weight * _change(drawn, real)
@@ -556,16 +548,6 @@ class Training(TrainingModule):
         self._error += 0.01 * (error.mean() - self._error) if self._error else error.mean()
         difficulty: NDArray[np.floating[Any]] = error / self._error
         return difficulty
-
-    def _pose_losses(self, landmarks: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What needs no picture, by name; with world landmarks, of turned poses too."""
-        person, losses = self.drawer.person, {}
-        if len(self.room):
-            views, behind = turned(self.room, self.origin["focal"], _VIEWS)
-            losses["train_depth"] = (person.depth(views) - behind).abs().mean()
-            landmarks = torch.cat([landmarks, views])
-        depth = person.depth(landmarks).detach()
-        return losses | {"train_excess": person.pose.excess(landmarks, depth)}
 
     def _fidelity(
         self,
@@ -656,11 +638,13 @@ class Training(TrainingModule):
             if weight.ndim == 4 and not name.startswith(("person.head", "shade.last"))
         ]
         fingers = list(self.drawer.person.finger_maps.fingers.parameters())
-        chosen = {id(weight) for weight in (*inner, *fingers)}
+        pose = list(self.drawer.person.pose.parameters())
+        chosen = {id(weight) for weight in (*inner, *fingers, *pose)}
         others = [weight for weight in self.drawer.parameters() if id(weight) not in chosen]
         groups: list[dict[str, Any]] = [
             {"params": others},
             {"params": fingers, "share": _FINGERS_SHARE},
+            {"params": pose, "share": _POSE_SHARE},
         ]
         return [
             Muon(inner, self.config.learning_rate),
