@@ -221,7 +221,7 @@ class _Residual(nn.Module):
 
 
 class _Head(nn.Module):
-    """Features at a quarter of the resolution to those at the half of which layers are shuffled."""
+    """Features at a quarter of the resolution to cells at the half, of two by two pixels each."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
