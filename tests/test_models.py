@@ -270,9 +270,8 @@ def test_poses_are_turned_as_one_body():
     """From so far that the picture keeps lengths, bones are as long as before, with their depth."""
     world, place = a_walk(40, 100, 0)
     room = torch.tensor(world + place[:, None] + [0, 0, 1e4], dtype=torch.float32)
-    flat, behind = depth.turned(
-        room, 1e8, 500
-    )  # 10,000 pixels a metre, so noise is next to nothing
+    # 10,000 pixels a metre, so the noise is next to nothing.
+    flat, behind = depth.turned(room, 1e8, 500)
     points = torch.cat([flat / 1e4, behind[..., None]], -1)
     for first, second in ((11, 23), (25, 27), (13, 15)):
         length = (room[:, first] - room[:, second]).norm(dim=-1)

@@ -1,6 +1,6 @@
 """The default image model: a U-Net that draws the dancer from maps of the limbs.
 
-Only a crop around the dancer is drawn. The landmarks become soft capsule maps, three a bone, at a
+Only a crop around the dancer is drawn. The landmarks become soft capsule maps, five a bone, at a
 quarter of the resolution, inside the network; a U-Net (Ronneberger et al., 2015) works at that
 resolution and below, and sub-pixel convolution (Shi et al., Real-Time Single Image and Video
 Super-Resolution, 2016) gives the half and the full one; at the half, maps of the fingers join. It
