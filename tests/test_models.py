@@ -203,6 +203,27 @@ def test_fingers_have_maps_of_their_own_and_count_more():
     assert 0 < counts.mean() < 0.1
 
 
+def test_an_outline_too_far_outside_costs_what_one_too_far_inside_does():
+    def square(grown):
+        mask = torch.zeros(1, 1, 64, 64)
+        mask[..., 24 - grown : 40 + grown, 24 - grown : 40 + grown] = 1
+        return mask
+
+    def cost(grown):
+        layers = square(grown).expand(-1, 4, -1, -1)
+        drawn = limbs.composite(layers, torch.zeros(1, 3, 64, 64))
+        losses, _ = limbs._fidelity(layers, drawn, real, square(0), torch.ones_like(drawn[:, :1]))
+        return losses["train_l1"].item()
+
+    real = square(0).expand(-1, 3, -1, -1)
+    areas = {grown: (square(grown) - square(0)).abs().sum().item() for grown in (-2, -1, 1, 2)}
+    per_pixel = {grown: cost(grown) / area for grown, area in areas.items()}
+    assert per_pixel[1] == pytest.approx(per_pixel[-1])
+    assert per_pixel[2] == pytest.approx(per_pixel[1])
+    # Inside, the colour counts as well.
+    assert per_pixel[2] < per_pixel[-2] < 2 * per_pixel[2]
+
+
 def test_texture_counts_detail_wherever_it_is():
     torch.manual_seed(0)
     lines = torch.zeros(1, 3, 32, 32)

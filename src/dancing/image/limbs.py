@@ -80,6 +80,7 @@ _MAGNIFIED = 2.0
 # place is uncertain; a free matte would paint the shadow on the floor, badly.
 _MATTE_JUDGED, _EDGES_JUDGED = 2.0, 0.4
 _JUDGES_RATE = 4e-4
+_OUTSIDE = 3  # pixels around the person that count as hers
 _PATCH = 8  # pixels, side of what is to be as rich in detail as the footage
 
 
@@ -508,7 +509,7 @@ class Training(TrainingModule):
         drawn = composite(layers, _unit(batch["plate"]) * light)
         hands = _near_hands(landmarks, width, height)
         importance = 1 + (self.config.hand_weight - 1) * hands
-        parts, errors = self._fidelity(layers, drawn, real, matte, importance)
+        parts, errors = _fidelity(layers, drawn, real, matte, importance)
         judged = batch["paired"]
         matte_weight = self.config.matte_weight * (_MATTE_JUDGED if judged else 1)
         edge_weight = self.config.edge_weight * (_EDGES_JUDGED if judged else 1)
@@ -548,26 +549,6 @@ class Training(TrainingModule):
         self._error += 0.01 * (error.mean() - self._error) if self._error else error.mean()
         difficulty: NDArray[np.floating[Any]] = error / self._error
         return difficulty
-
-    def _fidelity(
-        self,
-        layers: torch.Tensor,
-        drawn: torch.Tensor,
-        real: torch.Tensor,
-        matte: torch.Tensor,
-        importance: torch.Tensor,
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """The losses by name, and of each picture (N,) the L1 of its composite."""
-        weight = (0.2 + matte) * importance
-        error = drawn - real
-        # The colour is compared without its matte too, else neither can begin.
-        errors = (weight * error.abs()).mean((1, 2, 3))
-        l1 = errors.mean() + (importance * matte * (layers[:, :3] - real).abs()).mean()
-        edges = (weight[..., 1:] * error.diff(dim=-1).abs()).mean()
-        edges = edges + (weight[..., 1:, :] * error.diff(dim=-2).abs()).mean()
-        with torch.autocast(matte.device.type, enabled=False):
-            matte_loss = nn.functional.binary_cross_entropy(layers[:, 3:4], matte, importance)
-        return {"train_l1": l1, "train_edges": edges, "train_matte": matte_loss}, errors
 
     def _judge(
         self,
@@ -820,6 +801,35 @@ def _shade_loss(shade: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Te
     rows, columns = small.shape[2:]
     error = plate * (1 - shade[..., :rows, :columns]) - small[:, :3]
     return 10 * ((small[:, 3:] < 0.02) * error.square()).mean()
+
+
+def _fidelity(
+    layers: torch.Tensor,
+    drawn: torch.Tensor,
+    real: torch.Tensor,
+    matte: torch.Tensor,
+    importance: torch.Tensor,
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """The losses by name, and of each picture (N,) the L1 of its composite."""
+    # What lies just outside counts as much as what lies just inside: else outlines, whose place
+    # is uncertain, would be drawn too far outside.
+    weight = (0.2 + _spread(matte, _OUTSIDE)) * importance
+    error = drawn - real
+    errors = (weight * error.abs()).mean((1, 2, 3))
+    # The colour is compared without its matte too, else neither can begin. Not at the edge,
+    # where the real picture has some of the scene's.
+    colour = importance * (1 - _spread(1 - matte, 1)) * (layers[:, :3] - real).abs()
+    l1 = errors.mean() + colour.mean()
+    edges = (weight[..., 1:] * error.diff(dim=-1).abs()).mean()
+    edges = edges + (weight[..., 1:, :] * error.diff(dim=-2).abs()).mean()
+    with torch.autocast(matte.device.type, enabled=False):
+        matte_loss = nn.functional.binary_cross_entropy(layers[:, 3:4], matte, importance)
+    return {"train_l1": l1, "train_edges": edges, "train_matte": matte_loss}, errors
+
+
+def _spread(mask: torch.Tensor, pixels: int) -> torch.Tensor:
+    """The largest value of (N, 1, H, W) so many pixels around."""
+    return nn.functional.max_pool2d(mask, 2 * pixels + 1, 1, pixels)
 
 
 def _change(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
