@@ -3,10 +3,11 @@
 #
 #   recipes/kai.sh VIDEOS
 #
-# VIDEOS  as for recipes/ava.sh
+# VIDEOS  as for recipes/ava.sh, but 125 of the shorter clips and none of mixed motions
 #
 # Resumable. Cost: 10 minutes to prepare, 335 to train, on one CPU core. The shipped weights had
-# their first 25 minutes on a smaller network, and more; see recipes/ava.sh.
+# their first 25 minutes on a smaller network, and more; see recipes/ava.sh. Pixels outside the
+# matte still had a sixth of the weight of those inside, next to outlines too.
 set -euo pipefail
 videos=$1
 work=${WORK:-work}
