@@ -108,8 +108,6 @@ class Bundle:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # Far from a limb its map is so small that processors would compute it ten times as slowly.
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         available = onnxruntime.get_available_providers()
         try:

@@ -334,9 +334,6 @@ def fit(
         # MediaPipe, if it was used before, counts time by this signal. Lightning puts back what
         # Python knows of handlers, the default, by which the next one would end the program.
         signal.signal(signal.SIGPROF, signal.SIG_IGN)
-    # Numbers too small for float32's full precision take processors ten times as long, and what
-    # lies far from a limb has many.
-    torch.set_flush_denormal(True)
     try:
         trainer.fit(
             module,
