@@ -294,13 +294,37 @@ def test_poses_are_turned_as_one_body():
     # 10,000 pixels a metre, so the noise is next to nothing.
     flat, behind = depth.turned(room, 1e8, 500)
     points = torch.cat([flat / 1e4, behind[..., None]], -1)
-    for first, second in ((11, 23), (25, 27), (13, 15)):
+    for first, second in ((11, 23), (23, 25), (25, 27), (12, 14), (13, 15)):
         length = (room[:, first] - room[:, second]).norm(dim=-1)
         found = (points[:, first] - points[:, second]).norm(dim=-1)
         assert length.min() - 0.02 < found.min() and found.max() < length.max() + 0.02
     torch.testing.assert_close(behind[:, [23, 24]].mean(1), torch.zeros(500), atol=1e-5, rtol=0)
     across = points[:, 11] - points[:, 12]
     assert across[:, 0].min() < -0.2 and across[:, 0].max() > 0.2, "seen from before and behind"
+
+
+def test_limbs_of_one_pose_hang_on_the_trunk_of_another():
+    """In front of a trunk or behind it, an arm is so on every trunk, whichever way that faces."""
+    torch.manual_seed(0)
+    world, _ = a_walk(90, 100, 0)
+    poses = torch.tensor(world[[0, 20, 40]], dtype=torch.float32)
+    back = poses * torch.tensor([-1.0, 1.0, -1.0])
+    found = depth.mixed(torch.cat([poses, back]) + 5, 2000)
+    torch.testing.assert_close(found[:, [23, 24]].mean(1), torch.zeros(2000, 3), atol=1e-5, rtol=0)
+
+    def ahead(body, part, root):
+        """How far a part is ahead of its root, in the trunk's axes."""
+        across = body[:, 11] - body[:, 12]
+        up = body[:, [11, 12]].mean(1) - body[:, [23, 24]].mean(1)
+        front = nn.functional.normalize(torch.linalg.cross(across, up), dim=-1)
+        return ((body[:, part] - body[:, root]) * front).sum(-1)
+
+    arms = torch.stack([ahead(found, 15, 11), ahead(found, 16, 12)], 1)
+    known = torch.stack([ahead(poses, 15, 11), ahead(poses, 16, 12)], 1)
+    distance = (arms[:, None] - known).abs()
+    assert (distance.amin(1) < 0.02).all(), "arms as some pose holds them"
+    together = distance.amax(-1).amin(1) < 0.02
+    assert 0.3 < together.float().mean() < 0.8, "often those of two poses"
 
 
 def test_depth_is_guessed_from_flat_landmarks():

@@ -2,7 +2,8 @@
 
 Bones have lengths, joints have limits, and a dancer has habits: from these a small network guesses
 depth, as in Martinez et al., A simple yet effective baseline for 3d human pose estimation, 2017. It
-learns from world landmarks turned every way, far more views than there are pictures.
+learns from world landmarks, the limbs of one pose on the trunk of another, turned every way: far
+more views than there are pictures.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ _SHIFT = (0.2, 0.05, 0.2)  # metres, standard deviation
 _NEAREST = 0.3  # metres from the camera
 _NOISE = (0.2, 2.5)  # pixels, least and most
 _SCALE = 64  # pixels
+_SHOULDERS, _HIPS = [11, 12], [23, 24]
+# What may be of another pose: the landmarks, what they hang on, and the line it turns with.
+_PARTS = (
+    ([*range(11)], _SHOULDERS, _SHOULDERS),
+    ([13, 15, 17, 19, 21], [11], _SHOULDERS),
+    ([14, 16, 18, 20, 22], [12], _SHOULDERS),
+    ([*range(25, 33)], _HIPS, _HIPS),
+)
 
 
 class Depth(nn.Module):
@@ -59,8 +68,8 @@ def turned(room: torch.Tensor, focal: float, count: int) -> tuple[torch.Tensor, 
         (count, 33) behind the mid-hip.
     """
     device = room.device
-    poses, others = room[torch.randint(len(room), (2, count), device=device)]
-    body, place = poses - _hips(poses), _hips(others)
+    body = mixed(room, count)
+    place = _middle(room[torch.randint(len(room), (count,), device=device)], _HIPS)
     mirrored = body[:, torch.as_tensor(MIRROR, device=device)] * body.new_tensor([-1, 1, 1])
     coin = torch.rand(2, count, 1, 1, device=device) < 0.5
     body = torch.where(coin[0], body, mirrored)
@@ -78,5 +87,34 @@ def turned(room: torch.Tensor, focal: float, count: int) -> tuple[torch.Tensor, 
     return flat + noise * torch.randn_like(flat), z
 
 
-def _hips(points: torch.Tensor) -> torch.Tensor:
-    return points[:, [23, 24]].mean(1, keepdim=True)
+def mixed(room: torch.Tensor, count: int) -> torch.Tensor:
+    """Bodies put together from several poses each: who knows a step and a wave knows both at once.
+
+    Args:
+        room: (T, 33, 3) metres.
+
+    Returns:
+        (count, 33, 3) metres from the mid-hip: trunks, with heads, arms and legs of which about
+        half are other poses', turned as these trunks are.
+    """
+    body, *others = room[torch.randint(len(room), (1 + len(_PARTS), count), device=room.device)]
+    body = body - _middle(body, _HIPS)
+    for other, (part, root, line) in zip(others, _PARTS, strict=True):
+        turn = _axes(body, line) @ _axes(other, line).mT
+        moved = (other[:, part] - _middle(other, root)) @ turn.mT + _middle(body, root)
+        coin = torch.rand(count, 1, 1, device=room.device) < 0.5
+        body[:, part] = torch.where(coin, moved, body[:, part])
+    return body
+
+
+def _axes(body: torch.Tensor, line: list[int]) -> torch.Tensor:
+    """Axes (N, 3, 3), in columns: across, as two landmarks lie; up the trunk; ahead."""
+    up = nn.functional.normalize(_middle(body, _SHOULDERS) - _middle(body, _HIPS), dim=-1)[:, 0]
+    across = body[:, line[0]] - body[:, line[1]]
+    across = across - (across * up).sum(-1, keepdim=True) * up
+    across = nn.functional.normalize(across, dim=-1)
+    return torch.stack([across, up, torch.linalg.cross(across, up)], -1)
+
+
+def _middle(body: torch.Tensor, landmarks: list[int]) -> torch.Tensor:
+    return body[:, landmarks].mean(1, keepdim=True)
