@@ -192,6 +192,8 @@ def _quantized(
             reduce_range=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
+            # The mean of the inputs' ranges: one odd pose would coarsen the steps of all others.
+            extra_options={"CalibMovingAverage": True},
         )
         return onnx.load(path)
 

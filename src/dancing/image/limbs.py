@@ -474,9 +474,9 @@ class Training(TrainingModule):
     """
 
     config: Config
-    # A shadow's slow gradients, and the last layer, show every step of eight bits, and what enters
-    # the half resolution shows most of the rest.
-    exact = ("shade", "head/leave", "head/enter")
+    # A shadow's slow gradients, and the last layer, show every step of eight bits, and what comes
+    # before it most of the rest.
+    exact = ("shade", "head/", "encoders.0/")
 
     def __init__(self, config: Config, origin: dict[str, Any]) -> None:
         super().__init__(config, origin)
