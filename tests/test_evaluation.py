@@ -372,6 +372,8 @@ def test_pictures_two_levels_too_bright_have_42_decibels(bundle, films, tmp_path
     assert value(report, "disc", "sharpness_ratio") == pytest.approx(1)
     assert value(report, "disc", "steadiness_ratio") == pytest.approx(1)
     assert value(report, "nearest training frame", "psnr_person") < 30
+    alone = next(note for note in report.notes if "each frame's own" in note)
+    assert float(alone.split("disc ")[1].split(",")[0]) == pytest.approx(42.11, abs=0.011)
     assert "pck" not in {column.key for column in report.columns}
     assert_clean(report, tmp_path)
 

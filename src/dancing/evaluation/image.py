@@ -210,6 +210,11 @@ def evaluate(
         f"else around the landmarks and {MARGIN:g} torso lengths; "
         "sharpness there too, steadiness inside the matte, drawn / real"
     )
+    notes.append(
+        "PSNR: of the mean squared error over all frames, which the worst dominate; "
+        "the mean of each frame's own, person: "
+        + ", ".join(f"{name} {_own_decibels(tallies, name)}" for name in names if name != _REAL)
+    )
     notes.append("intervals by resampling songs or sources")
     facts |= {
         "data": [str(path) for path in data],
@@ -440,6 +445,12 @@ def _decibels(mse: Figure | None) -> Figure | None:
     if mse.low is None or mse.high is None:
         return Figure(decibels(mse.value))
     return Figure(decibels(mse.value), decibels(mse.high), decibels(mse.low))
+
+
+def _own_decibels(tallies: Sequence[dict[str, _Tally]], name: str) -> str:
+    """The mean of the PSNR of each frame's person, those that are exact aside."""
+    found = [decibels(mse) for tally in tallies for mse in tally[name].mse_person if mse > 0]
+    return f"{np.mean(found):.2f}" if found else "-"
 
 
 def _plot(
