@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -375,3 +376,14 @@ def test_a_dancer_is_small():
     for name in ("ava", "kai"):
         weights = [*(_EMBEDDED / name).glob("image.*"), _EMBEDDED / name / "plate.png"]
         assert sum(path.stat().st_size for path in weights) < 8e6
+
+
+def test_nothing_is_left_in_the_home_folder(tmp_path):
+    """ONNX Runtime's telemetry would keep a device id and a database of events there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")}
+    kept.pop("ORT_DISABLE_TELEMETRY", None)
+    target = tmp_path / "o.mp4"
+    dancing("generate", EXAMPLE, "-o", target, "--duration", 3, env=kept | {"HOME": str(home)})
+    assert list(home.rglob("*")) == []

@@ -7,6 +7,7 @@ The rungs below it, each usable alone: `load_song`, `Choreographer`, `Dancer`. N
 when first used, so that `import dancing` costs nothing.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from dancing.poses import PoseSequence
 
 __version__ = "0.1.0"
+
+# Wheels of ONNX Runtime report usage to their maker, unless this is set before their import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "Song": "audio",

@@ -129,7 +129,8 @@ class Landmarker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._landmarker.close()
+        with _quiet_stderr():
+            self._landmarker.close()
 
     def __call__(self, picture: NDArray[np.uint8]) -> list[Person]:
         """The people in a picture (H, W, 3) uint8 RGB."""
