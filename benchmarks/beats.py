@@ -20,7 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dancing.audio import SAMPLE_RATE, load_audio, track_beats
+from dancing.media import SAMPLE_RATE
+from dancing.media.sound import load_audio
+from dancing.music.beats import track_beats
 
 TOLERANCE = 0.07
 

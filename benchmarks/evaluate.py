@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from dancing import landmarker
+from dancing.body.poses import PoseSequence
 from dancing.bundle import Bundle
-from dancing.dataset import DatasetWriter
+from dancing.data import landmarker
+from dancing.data.dataset import DatasetWriter
 from dancing.errors import DancingError
 from dancing.evaluation import image, motion
-from dancing.poses import PoseSequence
-from dancing.video import FPS
+from dancing.media import FPS
 
 SECONDS = 10
 

@@ -22,9 +22,9 @@ import numpy as np
 import psutil
 from mediapipe.tasks import python as tasks
 
-from dancing.extract import prepare
-from dancing.landmarker import model_path
-from dancing.video import VideoWriter, read_frames
+from dancing.data.pose_model import model_path
+from dancing.data.prepare import prepare
+from dancing.media.video import VideoWriter, read_frames
 
 T = TypeVar("T")
 

@@ -19,11 +19,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dancing.audio import load_audio, mfcc, track_beats
-from dancing.choreographer import Choreographer
-from dancing.dancer import Dancer
+from dancing.image.dancer import Dancer
+from dancing.media.sound import load_audio
+from dancing.media.video import VideoWriter
+from dancing.motion.choreographer import Choreographer
+from dancing.music.beats import track_beats
+from dancing.music.mfcc import mfcc
 from dancing.pipeline import load_song
-from dancing.video import VideoWriter
 
 SONG = Path(__file__).parent.parent / "examples" / "song.ogg"
 

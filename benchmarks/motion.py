@@ -22,11 +22,13 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from dancing import rhythm
-from dancing.audio import SAMPLE_RATE, Song, load_audio, load_song
-from dancing.choreographer import Choreographer
+from dancing.body.poses import PoseSequence, body_frame
+from dancing.media import SAMPLE_RATE
+from dancing.media.sound import load_audio
 from dancing.metrics import beat_score, foot_sliding, jerk, motion_magnitude
-from dancing.poses import PoseSequence, body_frame
+from dancing.motion.choreographer import Choreographer
+from dancing.music import counts as rhythm
+from dancing.music.song import Song, load_song
 
 SONG = Path(__file__).parent.parent / "examples" / "song.ogg"
 

@@ -22,10 +22,10 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import dancing
-from dancing.compositing import crops
-from dancing.dancer import Dancer
+from dancing.image.compositing import crops
+from dancing.image.dancer import Dancer
+from dancing.media.video import VideoWriter
 from dancing.pipeline import generate
-from dancing.video import VideoWriter
 
 SONG = Path(__file__).parent.parent / "examples" / "song.ogg"
 FRAMES = 300

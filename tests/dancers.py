@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dancing.bundle import Bundle
-from dancing.video import encode_png
+from dancing.media.video import encode_png
 
 SIZE = (96, 160)
 MARGIN = (4, 6, 8, 10)
@@ -17,7 +17,7 @@ class BoxModel:
     """Obeys the contract of an image model that draws layers; see docs/data.md."""
 
     def run(self, outputs, inputs):
-        assert outputs == ["layers", "shade"] and set(inputs) == {"landmarks", "corners", "crop"}
+        assert outputs is None and set(inputs) == {"landmarks", "corners", "crop"}
         landmarks, corners, (width, height) = (inputs[k] for k in ("landmarks", "corners", "crop"))
         assert landmarks.dtype == corners.dtype == np.float32 and width % 32 == height % 32 == 0
         layers = np.zeros((len(landmarks), height, width, 4), np.uint8)
@@ -43,7 +43,9 @@ class BoxDancer(Bundle):
         self.path = Path("box")
         self.card = {
             "name": "box",
+            "files": {},
             "image": {
+                "model": "limbs",
                 "size": list(SIZE),
                 "view": [0, 0, 1, 1],
                 "margin": list(margin),

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dancing import kinematics
-from dancing.poses import PoseSequence
+from dancing.body import kinematics
+from dancing.body.poses import PoseSequence
 
 FOCAL = 1.5
 ASPECT = 9 / 16

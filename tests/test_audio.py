@@ -13,17 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dancing import audio as audio_module
-from dancing.audio import (
-    HOP_LENGTH,
-    SAMPLE_RATE,
-    decode_blocks,
-    load_audio,
-    load_song,
-    mfcc,
-)
 from dancing.errors import DancingError
-from dancing.video import VideoWriter
+from dancing.media import SAMPLE_RATE
+from dancing.media.sound import decode_blocks, load_audio
+from dancing.media.video import VideoWriter
+from dancing.music import mfcc as mfcc_module
+from dancing.music.mfcc import HOP_LENGTH, mfcc
+from dancing.music.song import load_song
 
 CLICKS = (0.5, 2.0, 3.0)  # seconds
 
@@ -314,7 +310,7 @@ def test_mfcc_does_not_depend_on_chunks(chunk: int, samples: int) -> None:
     sound = np.random.default_rng(samples).normal(size=samples).astype(np.float32)
     whole = mfcc(sound)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audio_module, "_CHUNK", chunk)
+        patch.setattr(mfcc_module, "_CHUNK", chunk)
         np.testing.assert_allclose(mfcc(sound), whole, atol=1e-3)
 
 

@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from dancing.background import Background
 from dancing.errors import DancingError
-from dancing.video import encode_png
+from dancing.image.background import Background
+from dancing.media.video import encode_png
 from videos import plain, write_video
 
 

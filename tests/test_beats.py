@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
 
-from dancing.audio import SAMPLE_RATE, track_beats
+from dancing.media import SAMPLE_RATE
+from dancing.music.beats import track_beats
 
 RANDOM = np.random.default_rng(0)
 

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dancers import MARGIN, PLATE, RED, SIZE, BoxDancer
-from dancing.background import Background
-from dancing.compositing import crops, darken, lay_over, person_boxes, scaled, within
-from dancing.dancer import Dancer
+from dancing.body.poses import PoseSequence
+from dancing.body.retarget import BONE_KINDS
 from dancing.errors import DancingError
-from dancing.poses import PoseSequence
-from dancing.retarget import BONE_KINDS
-from dancing.video import cut, cut_crop
+from dancing.image.background import Background
+from dancing.image.compositing import crops, darken, lay_over, person_boxes, scaled, within
+from dancing.image.dancer import Dancer
+from dancing.media.video import cut, cut_crop
 
 FLOOR = 150
 """A row of the pictures in the middle of the shadow; 30 is a column there."""
@@ -178,7 +178,7 @@ def test_what_has_no_background_says_so():
         with pytest.raises(DancingError, match=says):
             dancer(box(), style, background)
     whole = BoxDancer()
-    del whole.card["image"]["margin"]
+    whole.card["image"]["model"] = "dcgan"
     with pytest.raises(DancingError, match="together with the scene"):
         Dancer(whole)(box(), background="red")
 

@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from dancing.dataset import Dataset, DatasetWriter, Packed, is_held_out
+from dancing.body.poses import PoseSequence
+from dancing.data.dataset import Dataset, DatasetWriter, Packed, is_held_out
 from dancing.errors import DancingError
-from dancing.poses import PoseSequence
 
 
 def a_dance(frames=12):

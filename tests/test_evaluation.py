@@ -13,17 +13,17 @@ from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 import media
+from dancing.body.poses import PoseSequence
 from dancing.bundle import Bundle
 from dancing.cli import app
-from dancing.dataset import Dataset, DatasetWriter, source_hash
+from dancing.data.dataset import Dataset, DatasetWriter, source_hash
+from dancing.data.landmarker import Person
 from dancing.errors import DancingError, DancingWarning
 from dancing.evaluation import image, motion
 from dancing.evaluation.clips import ratio_figure
 from dancing.evaluation.table import Figure, Report, Row
-from dancing.landmarker import Person
-from dancing.poses import PoseSequence
-from dancing.training import describe_data, split
-from dancing.video import encode_png
+from dancing.media.video import encode_png
+from dancing.training.train import describe_data, split
 
 SIDE = 64
 REST = np.full((33, 2), 0.5)
@@ -107,9 +107,15 @@ def a_bundle(folder, sources=("other",), swing=1.0, brightness=2):
     card = {
         "format": 1,
         "name": "puppet",
-        "motion": {"model": "linear", "window": 60, "placement": place, "training": training},
+        "motion": {
+            "model": "lstm-vae",
+            "config": {"latent_dim": 4},
+            "window": 60,
+            "placement": place,
+            "training": training,
+        },
         "image": {
-            "model": "disc",
+            "model": "dcgan",
             "size": [SIDE, SIDE],
             "view": [0, 0, 1, 1],
             "placement": place,
@@ -201,23 +207,23 @@ def test_every_row_has_the_figures_that_it_must_have(report):
         "mean pose",
         "random training clip",
         "smoothed noise",
-        "linear",
+        "lstm-vae",
         *[row.name for row in report.rows[8:] if row.name.endswith("(default)")],
     ]
     # It turns on the beat and nowhere else.
     assert value(report, "real", "excess") > 0.9
-    assert value(report, "linear", "excess") > 0.9
+    assert value(report, "lstm-vae", "excess") > 0.9
     for row in ("real, other song", "statue", "random training clip", "smoothed noise"):
         assert abs(value(report, row, "excess")) < 0.12, row
     assert value(report, "mean pose", "excess") == 0
     for row in ("statue", "mean pose"):
         assert value(report, row, "magnitude_ratio") < 0.1
         assert value(report, row, "jerk_ratio") < 0.2
-    for row in ("linear", "random training clip", "smoothed noise"):
+    for row in ("lstm-vae", "random training clip", "smoothed noise"):
         assert value(report, row, "magnitude_ratio") == pytest.approx(1, abs=0.1)
     # The model dances exactly as the data: no further away than real dance is from itself.
     floor = value(report, "floor: real to real", "energy_kinetic")
-    assert value(report, "linear", "energy_kinetic") == pytest.approx(floor, rel=0.1)
+    assert value(report, "lstm-vae", "energy_kinetic") == pytest.approx(floor, rel=0.1)
     for row in ("statue", "mean pose"):
         assert value(report, row, "energy_kinetic") > 1.5 * floor
         assert value(report, row, "diversity") < 0.1 * value(report, "real", "diversity")
@@ -225,8 +231,8 @@ def test_every_row_has_the_figures_that_it_must_have(report):
 
 def test_a_frozen_bundle_is_seen_as_frozen(tmp_path, dances):
     report = motion.evaluate(a_bundle(tmp_path / "frozen", swing=0), [dances], seeds=1)
-    assert value(report, "linear", "magnitude_ratio") == pytest.approx(0, abs=1e-3)
-    assert value(report, "linear", "excess") == 0
+    assert value(report, "lstm-vae", "magnitude_ratio") == pytest.approx(0, abs=1e-3)
+    assert value(report, "lstm-vae", "excess") == 0
 
 
 MEANS = ("recall", "precision", "excess", "magnitude_ratio", "jerk_ratio", "foot_sliding")
@@ -238,7 +244,7 @@ def test_intervals_are_by_song_and_hold_the_mean(report):
             figure = row.figures.get(key)
             if figure is not None:
                 assert figure.low <= figure.value <= figure.high
-    assert set(MEANS) <= set(report.row("linear").figures)
+    assert set(MEANS) <= set(report.row("lstm-vae").figures)
     noise = report.row("smoothed noise").figures
     assert noise["magnitude_ratio"].low < noise["magnitude_ratio"].high
     real = report.row("real").figures["jerk_ratio"]
@@ -291,7 +297,7 @@ def test_one_song_without_beats_leaves_out_what_cannot_be_had(tmp_path, bundle):
     report = motion.evaluate(bundle, [path], seeds=1)
     names = [row.name for row in report.rows]
     assert "real, other song" not in names and "random training clip" not in names
-    assert report.row("linear").figures["excess"] is None
+    assert report.row("lstm-vae").figures["excess"] is None
     assert any("2 clips have no beats" in note for note in report.notes)
     assert_clean(report, tmp_path)
 
@@ -303,7 +309,7 @@ def test_data_that_do_not_move_give_no_nan(tmp_path, bundle):
             still = PoseSequence(np.repeat(REST[None], 60, 0), beats=np.array([0.5, 1.0]))
             writer.clip(f"{n}", still, mfcc=np.zeros((60, 13), np.float32), source=f"{n}.mp4")
     report = motion.evaluate(bundle, [path], seeds=1)
-    assert report.row("linear").figures["magnitude_ratio"] is None
+    assert report.row("lstm-vae").figures["magnitude_ratio"] is None
     assert_clean(report, tmp_path)
 
 
@@ -359,7 +365,7 @@ def no_estimator(monkeypatch):
     def absent(**_):
         raise DancingError("finding people needs MediaPipe: pip install 'dancing[extract]'")
 
-    monkeypatch.setattr("dancing.landmarker.Landmarker", absent)
+    monkeypatch.setattr("dancing.data.landmarker.Landmarker", absent)
 
 
 def test_pictures_two_levels_too_bright_have_42_decibels(bundle, films, tmp_path, no_estimator):
@@ -367,10 +373,10 @@ def test_pictures_two_levels_too_bright_have_42_decibels(bundle, films, tmp_path
         report = image.evaluate(bundle, [films])
     assert report.facts["frames"] == 36
     for part in ("person", "frame"):
-        assert value(report, "disc", f"psnr_{part}") == pytest.approx(42.11, abs=0.005)
-        assert value(report, "disc", f"ssim_{part}") > 0.99
-    assert value(report, "disc", "sharpness_ratio") == pytest.approx(1)
-    assert value(report, "disc", "steadiness_ratio") == pytest.approx(1)
+        assert value(report, "dcgan", f"psnr_{part}") == pytest.approx(42.11, abs=0.005)
+        assert value(report, "dcgan", f"ssim_{part}") > 0.99
+    assert value(report, "dcgan", "sharpness_ratio") == pytest.approx(1)
+    assert value(report, "dcgan", "steadiness_ratio") == pytest.approx(1)
     assert value(report, "nearest training frame", "psnr_person") < 30
     alone = next(note for note in report.notes if "each frame's own" in note)
     assert float(alone.split("disc ")[1].split(",")[0]) == pytest.approx(42.11, abs=0.011)
@@ -425,7 +431,7 @@ def test_a_bundle_with_a_plate_is_compared_pixel_by_pixel(tmp_path, no_estimator
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     model = model.SerializeToString()
     card = json.loads((folder / "card.json").read_text())
-    card["image"] |= {"size": [360, 640], "margin": [9, 9, 9, 9]}
+    card["image"] |= {"model": "limbs", "size": [360, 640], "margin": [9, 9, 9, 9]}
     for name, content in (("image.onnx", model), ("plate.png", encode_png(noise))):
         (folder / name).write_bytes(content)
         card["files"][name] = hashlib.sha256(content).hexdigest()
@@ -466,9 +472,9 @@ def test_pose_fidelity_is_that_of_the_estimator_beside_the_real_frames(bundle, f
             points[:, :2] = REST + _GRID[inside].mean(0) - REST[0]
             return [Person(points, np.zeros(inside.shape, np.uint8))]
 
-    monkeypatch.setattr("dancing.landmarker.Landmarker", Estimator)
+    monkeypatch.setattr("dancing.data.landmarker.Landmarker", Estimator)
     report = image.evaluate(bundle, [films])
-    for row in ("real", "disc"):
+    for row in ("real", "dcgan"):
         assert value(report, row, "pck") == 1
         assert value(report, row, "pck_ratio") == 1
         assert value(report, row, "pose_error") < 0.1
@@ -479,8 +485,8 @@ def test_pose_fidelity_is_that_of_the_estimator_beside_the_real_frames(bundle, f
         assert figure.low <= figure.value <= figure.high
     monkeypatch.setattr(Estimator, "__call__", lambda self, picture: [])
     report = image.evaluate(bundle, [films])
-    assert value(report, "disc", "pck") == 0
-    assert next(line for line in report.text() if line.startswith("disc")).endswith(" -")
+    assert value(report, "dcgan", "pck") == 0
+    assert next(line for line in report.text() if line.startswith("dcgan")).endswith(" -")
 
 
 def test_frames_are_pairs_spread_over_the_clips(bundle, films, no_estimator):
@@ -492,14 +498,14 @@ def test_frames_are_pairs_spread_over_the_clips(bundle, films, no_estimator):
     with pytest.warns(DancingWarning):
         report = image.evaluate(bundle, [films], frames=6)
     assert report.facts["frames"] <= 6
-    assert report.row("disc").figures["steadiness_ratio"] is not None
+    assert report.row("dcgan").figures["steadiness_ratio"] is not None
 
 
 def test_training_films_are_refused(tmp_path, films, no_estimator):
     knows = a_bundle(tmp_path / "knows", sources=["film 0.mp4", "film 1"])
     with pytest.warns(DancingWarning):
         report = image.evaluate(knows, [films])
-    assert [detail["clip"] for detail in report.row("disc").details] == ["film 2"]
+    assert [detail["clip"] for detail in report.row("dcgan").details] == ["film 2"]
     assert "nearest training frame" not in [row.name for row in report.rows]
     with pytest.raises(DancingError, match="--include-training"):
         image.evaluate(a_bundle(tmp_path / "all", [f"film {n}" for n in range(3)]), [films])
@@ -591,7 +597,7 @@ class FakeClip:
     """What a split looks at, with the properties of a real clip."""
 
     def __init__(self, name, song, source):
-        from dancing.dataset import Clip
+        from dancing.data.dataset import Clip
 
         clip = object.__new__(Clip)
         clip.name = name

@@ -8,13 +8,16 @@ import h5py
 import numpy as np
 import pytest
 
-from dancing import landmarker
-from dancing.dataset import Dataset
+from dancing.body.poses import PoseSequence, body_frame
+from dancing.data import pose_model
+from dancing.data.dataset import Dataset
+from dancing.data.landmarker import Landmarker, Person
+from dancing.data.people import Tracks
+from dancing.data.pose_model import model_path
+from dancing.data.prepare import prepare
+from dancing.data.report import FileReport
 from dancing.errors import DancingError
-from dancing.extract import FileReport, _Tracks, prepare
-from dancing.landmarker import Landmarker, Person, model_path
-from dancing.poses import PoseSequence, body_frame
-from dancing.video import read_frames, resize
+from dancing.media.video import read_frames, resize
 from videos import AVA, plain, sine, turn, write_video
 
 
@@ -319,7 +322,7 @@ def somebody(x, size=1.0):
 
 
 def follow(*frames):
-    tracks = _Tracks()
+    tracks = Tracks()
     for number, people in enumerate(frames):
         tracks.add(number, people, 1.0)
     return [(track.frames[0], track.points[-1][0, 0], len(track)) for track in tracks.dancer()]
@@ -434,19 +437,19 @@ def test_model_is_built_from_the_wheel_and_cached(mediapipe, monkeypatch, tmp_pa
         raise OSError("no network")
 
     monkeypatch.setenv("DANCING_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(landmarker, "_download", offline)
+    monkeypatch.setattr(pose_model, "_download", offline)
     path = model_path()
     assert path == tmp_path / "cache" / "pose_landmarker_full.task"
     with Landmarker(1, video=False) as look:
         assert len(look(next(read_frames(AVA)))) == 1
-    monkeypatch.setattr(landmarker, "_build_from_wheel", offline)
+    monkeypatch.setattr(pose_model, "_build_from_wheel", offline)
     assert model_path() == path
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(DancingError, match="no network") as error:
         model_path()
-    assert landmarker.URL in str(error.value)
+    assert pose_model.URL in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -462,9 +465,9 @@ def test_wrong_download_is_refused(monkeypatch, tmp_path):
         def read(self, most):
             return b"not the model"
 
-    monkeypatch.setattr(landmarker.urllib.request, "urlopen", lambda url, timeout: Answer())
+    monkeypatch.setattr(pose_model.urllib.request, "urlopen", lambda url, timeout: Answer())
     with pytest.raises(OSError, match="SHA-256"):
-        landmarker._download(tmp_path / "model")
+        pose_model._download(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
 
@@ -472,4 +475,4 @@ def test_cache_folder_of_the_platform(monkeypatch, tmp_path):
     monkeypatch.delenv("DANCING_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", "linux")
-    assert landmarker.cache_folder() == tmp_path / "dancing"
+    assert pose_model.cache_folder() == tmp_path / "dancing"

@@ -6,17 +6,18 @@ import torch
 from safetensors.torch import load
 from typer.testing import CliRunner
 
-from dancing import kinematics
+from dancing.body import kinematics
+from dancing.body.poses import PoseSequence
 from dancing.bundle import Bundle
-from dancing.choreographer import Choreographer
 from dancing.cli import app
-from dancing.dataset import Dataset, DatasetWriter
+from dancing.data.dataset import Dataset, DatasetWriter
 from dancing.errors import DancingError, DancingWarning
 from dancing.metrics import motion_magnitude
-from dancing.motion import flow
-from dancing.motion.data import Phrases
-from dancing.phrases import CONTEXT, FRAMES
-from dancing.poses import PoseSequence
+from dancing.motion.choreographer import Choreographer
+from dancing.motion.flow import network as flow_network
+from dancing.motion.flow import training as flow
+from dancing.motion.flow.data import Phrases
+from dancing.motion.flow.features import CONTEXT, FRAMES
 from media import clicks, write_wav
 from puppet import a_dance
 
@@ -96,8 +97,8 @@ def test_windows_are_in_counts(data):
 
 def test_what_is_known_is_told_and_not_scored():
     torch.manual_seed(0)
-    config = flow.Config(counts=2, width=16, depth=1, heads=2)
-    network = flow.Denoiser(config)
+    config = flow_network.Config(counts=2, width=16, depth=1, heads=2)
+    network = flow_network.Denoiser(config)
     shape = (3, config.window, kinematics.CHANNELS)
     batch = {
         "dance": torch.randn(shape), "mask": torch.zeros(shape),
@@ -121,8 +122,8 @@ def test_what_is_known_is_told_and_not_scored():
 
 def test_an_untrained_network_makes_the_best_linear_guess():
     torch.manual_seed(0)
-    config = flow.Config(counts=2, width=16, depth=1, heads=2, components=20)
-    network = flow.Denoiser(config)
+    config = flow_network.Config(counts=2, width=16, depth=1, heads=2, components=20)
+    network = flow_network.Denoiser(config)
     axes = torch.linalg.qr(torch.randn(FRAMES * kinematics.CHANNELS, 20)).Q.T
     spread = torch.linspace(3, 0.3, 20)
     network.basis.copy_(axes)
@@ -145,7 +146,7 @@ def test_an_untrained_network_makes_the_best_linear_guess():
 def test_onnx_says_what_torch_says(trained, data):
     bundle = Bundle(trained / "puppet")
     settings = bundle.settings("motion")
-    config = flow.Config(**settings["config"])
+    config = flow_network.Config(**settings["config"])
     module = flow.Training(config, settings)
     module.begin_with(load(bundle.file("motion.safetensors")))
     with Dataset(data) as dataset:

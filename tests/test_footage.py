@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from dancing.dataset import Dataset, DatasetWriter
-from dancing.footage import clothes, length, missing_parts, steady_scenes
-from dancing.poses import PoseSequence
+from dancing.body.poses import PoseSequence
+from dancing.data.dataset import Dataset, DatasetWriter
+from dancing.data.footage import clothes, length, missing_parts, steady_scenes
 
 WIDTH, HEIGHT = 96, 160
 

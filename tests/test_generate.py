@@ -14,9 +14,9 @@ import av
 import numpy as np
 import pytest
 
-from dancing.audio import load_audio
+from dancing.body.poses import PoseSequence
 from dancing.bundle import _EMBEDDED, DEFAULT
-from dancing.poses import PoseSequence
+from dancing.media.sound import load_audio
 from media import EXAMPLE, clicks, dancing, read_video, write_wav
 from videos import plain, write_video
 

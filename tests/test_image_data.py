@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from dancing.dataset import Dataset, DatasetWriter
-from dancing.image.data import Crops
-from dancing.poses import PoseSequence
+from dancing.body.poses import PoseSequence
+from dancing.data.dataset import Dataset, DatasetWriter
+from dancing.image.limbs.data import Crops
 
 MARGIN = [4, 4, 4, 4]
 PLATE = np.full((96, 80, 3), 200, np.uint8)

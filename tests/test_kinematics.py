@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dancing import kinematics
+from dancing.body import kinematics
 from puppet import a_walk
 
 ASPECT = 9 / 16

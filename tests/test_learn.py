@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.learn import _share, learn, previews, working_folder
-from dancing.video import read_frames
+from dancing.media.video import read_frames
 from media import EXAMPLE, dancing, read_video
 from videos import AVA, plain, write_video
 

@@ -8,11 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from dancing.dataset import Dataset, DatasetWriter
-from dancing.image import dcgan, depth, hands, limbs
-from dancing.motion import lstm_vae
-from dancing.muon import Muon
-from dancing.poses import MIRROR
+from dancing.body.skeleton import MIRROR
+from dancing.data.dataset import Dataset, DatasetWriter
+from dancing.image.dcgan import network as dcgan_network
+from dancing.image.dcgan import training as dcgan
+from dancing.image.limbs import data as limbs_data
+from dancing.image.limbs import depth, discriminators, network
+from dancing.image.limbs import fingers as hands
+from dancing.image.limbs import losses as limb_losses
+from dancing.image.limbs import maps as limb_maps
+from dancing.motion.lstm_vae import network as lstm_vae_network
+from dancing.motion.lstm_vae import training as lstm_vae
+from dancing.training.muon import Muon
 from puppet import FOCAL, a_dance, a_walk
 
 ORIGIN = {
@@ -29,7 +36,7 @@ def count(module):
 
 
 def test_lstm_vae_layers_and_units():
-    network = lstm_vae.LstmVae(lstm_vae.Config())
+    network = lstm_vae_network.LstmVae(lstm_vae_network.Config())
     layers = list(network.children())
     assert [type(layer) for layer in layers] == [
         nn.LSTM, nn.LSTM, nn.Linear, nn.Linear, nn.Linear, nn.LSTM, nn.Linear,
@@ -49,7 +56,7 @@ def test_lstm_vae_layers_and_units():
 
 
 def test_lstm_vae_shapes_and_reparameterisation():
-    network = lstm_vae.LstmVae(lstm_vae.Config()).eval()
+    network = lstm_vae_network.LstmVae(lstm_vae_network.Config()).eval()
     mfcc = torch.randn(3, 50, 13)
     noise = torch.randn(3, 32)
     poses, mean, log_var = network(mfcc, noise)
@@ -63,7 +70,7 @@ def test_lstm_vae_shapes_and_reparameterisation():
 
 
 def test_lstm_vae_loss_is_mse_plus_kl():
-    module = lstm_vae.Training(lstm_vae.Config(), ORIGIN)
+    module = lstm_vae.Training(lstm_vae_network.Config(), ORIGIN)
     for layer in (module.network.z_mean, module.network.z_log_var):
         nn.init.zeros_(layer.weight)
     nn.init.constant_(module.network.z_mean.bias, 2.0)
@@ -78,7 +85,7 @@ def test_lstm_vae_loss_is_mse_plus_kl():
 
 
 def test_dcgan_generator_layers():
-    layers = list(dcgan.Generator().layers)
+    layers = list(dcgan_network.Generator().layers)
     assert [type(layer) for layer in layers] == [
         nn.Flatten, nn.Linear, nn.ReLU, nn.Unflatten,
         nn.ConvTranspose2d, nn.ReLU, nn.ConvTranspose2d, nn.ReLU, nn.ConvTranspose2d, nn.Tanh,
@@ -89,7 +96,7 @@ def test_dcgan_generator_layers():
     assert all(up.kernel_size == (3, 3) and up.stride == (2, 2) for up in ups)
     dense = 66 * 65536 + 65536
     convolutions = 9 * (256 * 128 + 128 * 64 + 64 * 3) + 128 + 64 + 3
-    assert count(dcgan.Generator()) == dense + convolutions
+    assert count(dcgan_network.Generator()) == dense + convolutions
     poses, x = torch.randn(2, 33, 2), []
     value = poses
     for layer in layers:
@@ -102,7 +109,7 @@ def test_dcgan_generator_layers():
 
 
 def test_dcgan_discriminator_layers():
-    layers = list(dcgan.Discriminator().layers)
+    layers = list(dcgan_network.Discriminator().layers)
     assert [type(layer) for layer in layers] == [
         nn.Conv2d, nn.LeakyReLU, nn.Conv2d, nn.LeakyReLU, nn.Flatten, nn.Linear, nn.Sigmoid,
     ]  # fmt: skip
@@ -110,20 +117,20 @@ def test_dcgan_discriminator_layers():
     assert [(c.in_channels, c.out_channels) for c in convolutions] == [(3, 64), (64, 128)]
     assert all(c.kernel_size == (3, 3) and c.stride == (2, 2) for c in convolutions)
     expected = 9 * (3 * 64 + 64 * 128) + 64 + 128 + 32 * 32 * 128 + 1
-    assert count(dcgan.Discriminator()) == expected
-    judged = dcgan.Discriminator()(torch.randn(2, 3, 128, 128))
+    assert count(dcgan_network.Discriminator()) == expected
+    judged = dcgan_network.Discriminator()(torch.randn(2, 3, 128, 128))
     assert judged.shape == (2, 1) and judged.min() > 0 and judged.max() < 1
 
 
 def test_dcgan_optimisers_are_the_reference_s():
-    generator, discriminator = dcgan.Training(dcgan.Config(), ORIGIN).configure_optimizers()
+    generator, discriminator = dcgan.Training(dcgan_network.Config(), ORIGIN).configure_optimizers()
     for optimiser in (generator, discriminator):
         assert isinstance(optimiser, torch.optim.Adam)
         assert optimiser.defaults["lr"] == 2e-4 and optimiser.defaults["betas"][0] == 0.5
 
 
 def test_deployed_dcgan_draws_the_view():
-    network = dcgan.Deployed(dcgan.Generator(), [0.25, 0.5, 0.75, 1.0])
+    network = dcgan_network.Deployed(dcgan_network.Generator(), [0.25, 0.5, 0.75, 1.0])
     poses = torch.tensor([[0.25, 0.5], [0.75, 1.0], [0.5, 0.75]])
     torch.testing.assert_close(
         network.in_view(poses), torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0]])
@@ -133,11 +140,11 @@ def test_deployed_dcgan_draws_the_view():
 
 
 def test_limb_maps_lie_on_the_limbs():
-    maps = limbs.LimbMaps()
+    maps = limb_maps.LimbMaps()
     poses = torch.full((1, 33, 2), -500.0)
     poses[0, 13], poses[0, 15] = torch.tensor([10.0, 20.0]), torch.tensor([50.0, 60.0])
     drawn = maps(poses, 64, 96)
-    bones = [capsule[:2] for capsule in limbs._CAPSULES]
+    bones = [capsule[:2] for capsule in limb_maps.CAPSULES]
     assert drawn.shape == (1, 3 * len(bones), 24, 16)
     forearm, place, side = drawn[0, bones.index((13, 15)) :: len(bones)]
     assert forearm[10, 7] > 0.9, "on the middle of the bone"
@@ -184,7 +191,7 @@ def test_fingers_lie_where_the_hand_s_landmarks_tell():
 
 
 def test_fingers_have_maps_of_their_own_and_count_more():
-    maps = limbs.FingerMaps()
+    maps = limb_maps.FingerMaps()
     poses, found = turned_arms(0)
     one = torch.full_like(found, 300)
     one[0, :5] = torch.tensor([[41.0, 61.0], [41.0, 81.0]])
@@ -197,7 +204,7 @@ def test_fingers_have_maps_of_their_own_and_count_more():
     assert place[39, 20] > 4 > 1 > place[31, 20], "from the knuckle's 0 to the tip's 1"
     assert side[35, 21] * side[35, 19] < 0, "either side of it"
 
-    counts = limbs._near_hands(poses, 224, 192)[0, 0]
+    counts = limb_losses.near_hands(poses, 224, 192)[0, 0]
     hand = poses[0, [15, 19]].mean(0).long()
     assert counts[hand[1], hand[0]] == 1 and counts[10, 10] == 0
     assert 0 < counts.mean() < 0.1
@@ -211,8 +218,10 @@ def test_an_outline_too_far_outside_costs_what_one_too_far_inside_does():
 
     def cost(grown):
         layers = square(grown).expand(-1, 4, -1, -1)
-        drawn = limbs.composite(layers, torch.zeros(1, 3, 64, 64))
-        losses, _ = limbs._fidelity(layers, drawn, real, square(0), torch.ones_like(drawn[:, :1]))
+        drawn = network.composite(layers, torch.zeros(1, 3, 64, 64))
+        losses, _ = limb_losses.fidelity(
+            layers, drawn, real, square(0), torch.ones_like(drawn[:, :1])
+        )
         return losses["train_l1"].item()
 
     real = square(0).expand(-1, 3, -1, -1)
@@ -228,18 +237,18 @@ def test_texture_counts_detail_wherever_it_is():
     torch.manual_seed(0)
     lines = torch.zeros(1, 3, 32, 32)
     lines[..., 3::8] = 1
-    texture = limbs._texture(lines)
+    texture = limb_losses.texture(lines)
     assert texture.shape == (1, 1, 4, 4)
-    torch.testing.assert_close(limbs._texture(lines.roll(1, -1)), texture)
+    torch.testing.assert_close(limb_losses.texture(lines.roll(1, -1)), texture)
     blurred = torch.nn.functional.avg_pool2d(lines, 3, 1, 1)
-    assert limbs._texture(blurred).mean() < 0.5 * texture.mean()
-    assert limbs._texture(torch.full((1, 3, 32, 32), 0.7)).max() < 0.01
+    assert limb_losses.texture(blurred).mean() < 0.5 * texture.mean()
+    assert limb_losses.texture(torch.full((1, 3, 32, 32), 0.7)).max() < 0.01
 
 
 def test_the_whole_pose_reaches_every_level():
     """What is drawn around a hand also depends on where a far foot is."""
     torch.manual_seed(0)
-    generator = limbs.Generator(limbs.Config(channels=10))
+    generator = network.Generator(network.Config(channels=10))
     poses = torch.rand(1, 33, 2) * 40 + 10
     other = poses.clone()
     # Not the outermost landmark, which would move the middle of the pose.
@@ -251,16 +260,16 @@ def test_the_whole_pose_reaches_every_level():
             assert (before != after).all()
     x = torch.rand(2, 3, 4, 4)
     factors = torch.zeros(2, 6, 1, 1)
-    torch.testing.assert_close(limbs._modulated(x, factors), x)
+    torch.testing.assert_close(network._modulated(x, factors), x)
     factors[0, 1], factors[0, 5] = 1.0, 0.5
-    changed = limbs._modulated(x, factors)
+    changed = network._modulated(x, factors)
     torch.testing.assert_close(changed[1], x[1])
     torch.testing.assert_close(changed[0, 1:], torch.stack([2 * x[0, 1], x[0, 2] + 0.5]))
 
 
 def test_a_pose_unlike_all_others_moves_no_channel_further_than_they():
     torch.manual_seed(0)
-    pose = limbs.Pose([3, 5])
+    pose = network.Pose([3, 5])
     poses = torch.rand(200, 33, 2) * 60, torch.rand(200, 33)
     strange = torch.rand(50, 33, 2) * 6000, torch.rand(50, 33) * 100
     seen, before = torch.cat(pose(*poses), 1), torch.cat(pose(*strange), 1)
@@ -277,12 +286,12 @@ def test_a_pose_unlike_all_others_moves_no_channel_further_than_they():
 def test_no_unit_of_the_whole_pose_is_for_a_few_poses_only():
     """Plain rectifiers had left three of 128 for most poses, after long training."""
     torch.manual_seed(0)
-    pose = limbs.Pose([3])
+    pose = network.Pose([3])
     with torch.no_grad():
         for part in (pose.first[0], pose.second[0]):
             part.bias -= 5.0  # what had let them die
     poses = torch.rand(40, 33, 2) * 60, torch.rand(40, 33)
-    units = pose.first(torch.cat([limbs.normalised(poses[0]), poses[1]], 1))
+    units = pose.first(torch.cat([depth.normalised(poses[0]), poses[1]], 1))
     units = units + pose.second(units)
     assert (units.std(0) > 0.05).float().mean() > 0.9
 
@@ -351,8 +360,8 @@ def test_bodies_are_put_back_in_their_room(tmp_path):
         writer.clip("a", dance)
         writer.clip("b", replace(dance, world=None))
     with Dataset(tmp_path / "data.h5") as clips:
-        found = limbs._rooms(list(clips), 640)
-        none = limbs._rooms([clip for clip in clips if clip.world is None], 640)
+        found = limbs_data._rooms(list(clips), 640)
+        none = limbs_data._rooms([clip for clip in clips if clip.world is None], 640)
     world, place = a_walk(90, 100, 0)
     assert found["focal"] == pytest.approx(FOCAL * 640, rel=0.06)
     room = found["room"].numpy()
@@ -367,7 +376,7 @@ def test_bodies_are_put_back_in_their_room(tmp_path):
 def test_a_body_s_depth_is_seen_where_its_bones_are():
     """Of two limbs that cross, the picture network is told which is in front."""
     torch.manual_seed(0)
-    generator = limbs.Generator(limbs.Config(channels=10))
+    generator = network.Generator(network.Config(channels=10))
     seen = []
     generator.stem.register_forward_pre_hook(lambda _, maps: seen.append(maps[0][0]))
     poses = torch.full((1, 33, 2), -500.0)
@@ -376,8 +385,8 @@ def test_a_body_s_depth_is_seen_where_its_bones_are():
     known[0, 13], known[0, 15] = -0.2, 0.4
     generator.depth.forward = lambda _: known
     generator(poses, (64, 96))
-    bone = [capsule[:2] for capsule in limbs._CAPSULES].index((13, 15))
-    near, there = seen[0][bone], seen[0][4 * len(limbs._CAPSULES) + bone]
+    bone = [capsule[:2] for capsule in limb_maps.CAPSULES].index((13, 15))
+    near, there = seen[0][bone], seen[0][4 * len(limb_maps.CAPSULES) + bone]
     row = (there / near)[9]
     assert row[2] < -0.15 and row[13] > 0.35, "as deep as its ends"
     assert abs(row[7] - 0.08) < 0.05, "and in between"
@@ -385,26 +394,26 @@ def test_a_body_s_depth_is_seen_where_its_bones_are():
 
 def test_pixels_are_shuffled_the_same_in_onnx(monkeypatch):
     x = torch.arange(2 * 12 * 3 * 5.0).reshape(2, 12, 3, 5)
-    plain = limbs._shuffled(x)
+    plain = network._shuffled(x)
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
-    torch.testing.assert_close(limbs._shuffled(x), plain)
+    torch.testing.assert_close(network._shuffled(x), plain)
     assert plain.shape == (2, 3, 6, 10)
 
 
 def test_limbs_networks_and_composite():
-    drawer = limbs.Drawer(limbs.Config(channels=10), (100, 90))
+    drawer = network.Networks(network.Config(channels=10), (100, 90))
     layers = drawer.person(torch.rand(2, 33, 2) * 64, (64, 96))
     assert layers.shape == (2, 4, 96, 64) and layers.min() >= 0 and layers.max() <= 1
     assert drawer.shade(torch.rand(2, 33, 2) * 90).shape == (2, 1, 12, 16)
     layers = torch.zeros(1, 4, 2, 2)
     layers[:, :3] = 0.9
     layers[0, 3, 0, 0] = 1.0
-    laid = limbs.composite(layers, torch.full((1, 3, 2, 2), 0.5))
+    laid = network.composite(layers, torch.full((1, 3, 2, 2), 0.5))
     torch.testing.assert_close(laid[0, :, 0, 0], torch.full((3,), 0.9))
     torch.testing.assert_close(laid[0, :, 1, 1], torch.full((3,), 0.5))
     # Where the crop lies changes nothing but where the person is drawn in it.
     poses = torch.rand(1, 33, 2) * 64
-    deployed = limbs.Deployed(drawer)
+    deployed = network.Deployed(drawer)
     here, shade = deployed(poses, torch.zeros(1, 2), torch.tensor([64, 96]))
     there, moved = deployed(poses + 40, torch.full((1, 2), 40.0), torch.tensor([64, 96]))
     assert here.shape == (1, 96, 64, 4) and here.dtype == torch.uint8
@@ -417,14 +426,14 @@ def test_limbs_networks_and_composite():
 def test_shade_of_the_whole_picture_is_cut_to_the_crop():
     shade = torch.zeros(1, 1, 4, 8)
     shade[0, 0, 1, 2] = 1.0  # pixels 16 to 23, 8 to 15
-    at = limbs._shade_at(shade, torch.tensor([[8.0, -8.0]]), (32, 32))[0, 0]
+    at = limb_losses.shade_at(shade, torch.tensor([[8.0, -8.0]]), (32, 32))[0, 0]
     row, column = divmod(int(at.argmax()), 32)
     assert 15 <= row < 24 and 7 <= column < 16, "16 - 8 across, 8 + 8 down"
     assert at.max() > 0.8 and at[0].max() == 0
 
 
 def test_limbs_judges_see_pairs_and_details():
-    judges = limbs.Judges()
+    judges = discriminators.Discriminators()
     points = torch.rand(4, 33, 2) * 60 + 20
     verdicts = judges(torch.rand(4, 3, 96, 96), points)
     assert [tuple(verdict.shape) for verdict, _ in verdicts] == [
@@ -434,7 +443,9 @@ def test_limbs_judges_see_pairs_and_details():
     points[:, [11, 12]], points[:, [23, 24]] = torch.tensor([48.0, 20]), torch.tensor([48.0, 70])
     points[:, 15], points[:, 19] = torch.tensor([25.0, 40]), torch.tensor([35.0, 40])
     place = torch.stack(torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="xy"))
-    seen = limbs._detail(place.expand(4, -1, -1, -1) + 0.5, points, (15, 19), 0.4, 21)
+    seen = discriminators.square_around(
+        place.expand(4, -1, -1, -1) + 0.5, points, (15, 19), 0.4, 21
+    )
     torch.testing.assert_close(seen[0, :, 10, 10], torch.tensor([30.0, 40.0]))
     torch.testing.assert_close(seen[0, 0, 0, [0, 20]], torch.tensor([20.0, 40.0]))
 

@@ -5,16 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dancing.body.drawing import draw_skeleton
+from dancing.body.poses import PoseSequence, body_frame, torso_length
+from dancing.body.skeleton import BONES, LANDMARKS, MIRROR
 from dancing.errors import DancingError
-from dancing.poses import (
-    BONES,
-    LANDMARKS,
-    MIRROR,
-    PoseSequence,
-    body_frame,
-    draw_skeleton,
-    torso_length,
-)
 
 
 def a_dance(frames=20, seed=0, **extra):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dancing.poses import PoseSequence, torso_length
-from dancing.retarget import BONE_KINDS, floor_level, proportions, retarget
+from dancing.body.poses import PoseSequence, torso_length
+from dancing.body.retarget import BONE_KINDS, floor_level, proportions, retarget
 
 ASPECT = 9 / 16
 PICTURE = (0.05, 0.05, 0.95, 0.98)

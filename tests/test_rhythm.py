@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dancing import rhythm
+from dancing.music import counts as rhythm
 
 
 def beats_at(tempo, seconds=30.0, start=0.3):

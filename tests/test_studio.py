@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 
+from dancing.body.poses import PoseSequence
 from dancing.bundle import _EMBEDDED, DEFAULT
 from dancing.errors import DancingError, DancingWarning
 from dancing.evaluation.table import Column, Report
-from dancing.poses import PoseSequence
 from dancing.studio.jobs import AbandonedError, Job, Workspace, hear_warnings
 from dancing.studio.server import Limits, access
 from media import EXAMPLE, clicks, dancing, read_video, write_wav

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from dancing.body.drawing import draw_skeleton
+from dancing.body.poses import PoseSequence
+from dancing.body.retarget import BONE_KINDS
 from dancing.bundle import Bundle
-from dancing.dataset import DatasetWriter
-from dancing.poses import PoseSequence, draw_skeleton
-from dancing.retarget import BONE_KINDS
-from dancing.training import SafetensorsIO
-from dancing.video import decode_picture
+from dancing.data.dataset import DatasetWriter
+from dancing.media.video import decode_picture
+from dancing.training.checkpoint import SafetensorsIO
 from media import dancing as run
 from media import read_video
 

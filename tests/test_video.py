@@ -7,9 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from dancing.audio import SAMPLE_RATE, load_audio
 from dancing.errors import DancingError, DancingWarning
-from dancing.video import VideoWriter, ahead, probe, read_frames, resize
+from dancing.media import SAMPLE_RATE
+from dancing.media.sound import load_audio
+from dancing.media.video import VideoWriter, ahead, probe, read_frames, resize
 from videos import AVA, plain, sine, sound_of, turn, write_video
 
 
@@ -135,7 +136,7 @@ def test_a_video_of_nothing_but_damage_is_given_up(tmp_path, monkeypatch):
         content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
     video.write_bytes(content)
     for hopeless in (5, 1000):
-        monkeypatch.setattr("dancing.video.HOPELESS", hopeless)
+        monkeypatch.setattr("dancing.media.video.HOPELESS", hopeless)
         with (
             pytest.warns(DancingWarning, match=r"v\.mp4: damaged"),
             pytest.raises(DancingError, match="no picture of this video"),

@@ -12,14 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dancing.audio import Song, load_song
+    from dancing.body.poses import PoseSequence
     from dancing.bundle import Bundle
-    from dancing.choreographer import Choreographer
-    from dancing.dancer import Dancer
-    from dancing.dataset import Dataset, DatasetWriter
+    from dancing.data.dataset import Dataset, DatasetWriter
     from dancing.errors import DancingError
+    from dancing.image.dancer import Dancer
+    from dancing.motion.choreographer import Choreographer
+    from dancing.music.song import Song, load_song
     from dancing.pipeline import generate
-    from dancing.poses import PoseSequence
 
 __version__ = "0.1.0"
 
@@ -27,16 +27,16 @@ __version__ = "0.1.0"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
-    "Song": "audio",
-    "load_song": "audio",
+    "Song": "music.song",
+    "load_song": "music.song",
     "Bundle": "bundle",
-    "Choreographer": "choreographer",
-    "Dancer": "dancer",
-    "Dataset": "dataset",
-    "DatasetWriter": "dataset",
+    "Choreographer": "motion.choreographer",
+    "Dancer": "image.dancer",
+    "Dataset": "data.dataset",
+    "DatasetWriter": "data.dataset",
     "DancingError": "errors",
     "generate": "pipeline",
-    "PoseSequence": "poses",
+    "PoseSequence": "body.poses",
 }
 
 __all__ = [

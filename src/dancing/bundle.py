@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dancing.audio import N_MFCC
+from dancing.body.retarget import BONE_KINDS
 from dancing.errors import DancingError
-from dancing.retarget import BONE_KINDS
+from dancing.music.mfcc import N_MFCC
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -100,6 +100,18 @@ class Bundle:
     def image(self) -> onnxruntime.InferenceSession:
         """ONNX Runtime session of the poses-to-pictures model."""
         return self._session("image")
+
+    def run(self, stage: str, inputs: dict[str, Any]) -> list[Any]:
+        """The outputs of a stage's ONNX model, in its own order, for named inputs.
+
+        Raises:
+            DancingError: when there is no such model, or it fails.
+        """
+        session = getattr(self, stage)
+        try:
+            return session.run(None, inputs)
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class.
+            raise DancingError(f"{self.path}: the {stage} model failed ({error})") from error
 
     def _session(self, stage: str) -> onnxruntime.InferenceSession:
         self.settings(stage)

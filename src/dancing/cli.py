@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -178,7 +177,7 @@ def prepare(
     jobs: Annotated[int, typer.Option(min=1, help="Videos at a time, one process each.")] = 1,
 ) -> None:
     """Turn videos of one person dancing into a dataset: poses, pictures, music features."""
-    from dancing.extract import prepare as run
+    from dancing.data.prepare import prepare as run
 
     with _progress("prepare") as progress:
         report = run(
@@ -239,14 +238,9 @@ def inspect(
 
 
 def _train(stage: str, model: str | None, **arguments: Any) -> None:
-    package = import_module(f"dancing.{stage}")
-    model = model or package.DEFAULT_FAMILY
-    if model not in package.FAMILIES:
-        raise DancingError(
-            f"no {stage} model '{model}'; there are {', '.join(sorted(package.FAMILIES))}"
-        )
-    trainer = import_module(f"dancing.{stage}.train")
-    figures = trainer.train(model=model, **arguments)
+    from dancing.training.train import train
+
+    figures = train(stage, model=model, **arguments)
     typer.echo(arguments["run"])
     for name, value in sorted(figures.items()):
         typer.echo(f"  {name} {value:.5g}")

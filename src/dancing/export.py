@@ -12,7 +12,6 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 
-from dancing import image, motion
-from dancing.audio import HOP_LENGTH, N_FFT, N_MFCC, SAMPLE_RATE
 from dancing.bundle import CARD, FORMAT
 from dancing.errors import DancingError
-from dancing.training import CHECKPOINT, SafetensorsIO, TrainingModule
-from dancing.video import FPS
+from dancing.family import family
+from dancing.media import FPS, SAMPLE_RATE
+from dancing.music.mfcc import HOP_LENGTH, N_FFT, N_MFCC
+from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
+from dancing.training.module import TrainingModule
 
-_FAMILIES = {"motion": motion.FAMILIES, "image": image.FAMILIES}
 _SMALL = 4096
 
 
@@ -127,8 +126,8 @@ def load_run(run: str | Path) -> tuple[TrainingModule, dict[str, Any]]:
     try:
         config = checkpoint["hyper_parameters"]["config"]
         origin = checkpoint["hyper_parameters"]["origin"]
-        family = import_module(_FAMILIES[origin["stage"]][origin["model"]])
-        module = family.Training(family.Config(**config), origin)
+        learning = family(origin["stage"], origin["model"]).training
+        module = learning.Training(learning.Config(**config), origin)
         module.load_state_dict(checkpoint["state_dict"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise DancingError(f"{path}: does not fit this program's models ({error})") from error

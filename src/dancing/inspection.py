@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing import dataset, poses
+from dancing.body import pose_files
+from dancing.body.drawing import draw_skeleton
+from dancing.body.poses import PoseSequence
+from dancing.body.skeleton import LEFT_ARM, LEFT_LEG, RIGHT_ARM
 from dancing.bundle import CARD, Bundle
-from dancing.dataset import Clip, Dataset
+from dancing.data import dataset
+from dancing.data.dataset import Clip, Dataset
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
-from dancing.poses import PoseSequence, draw_skeleton
-from dancing.video import probe, read_frames, resize
+from dancing.media.video import probe, read_frames, resize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,8 +119,8 @@ def sightings(
     Raises:
         DancingError: when the video cannot be read, or the pose estimator is not installed.
     """
-    from dancing.extract import MOST_PEOPLE
-    from dancing.landmarker import Landmarker
+    from dancing.data.landmarker import Landmarker
+    from dancing.data.people import MOST_PEOPLE
 
     rate = count / (probe(video).duration or count)
     with Landmarker(MOST_PEOPLE, video=False) as look:
@@ -144,10 +147,10 @@ def _figure(sequence: PoseSequence, title: str, clip: Clip | None) -> Figure:
     axes[0].set_title(title)
     time = np.arange(len(sequence)) / sequence.fps
     for name, index in (
-        ("left wrist", 15),
-        ("right wrist", 16),
-        ("left hip", 23),
-        ("left ankle", 27),
+        ("left wrist", LEFT_ARM.wrist),
+        ("right wrist", RIGHT_ARM.wrist),
+        ("left hip", LEFT_LEG.hip),
+        ("left ankle", LEFT_LEG.ankle),
     ):
         axes[1].plot(time, 1 - sequence.landmarks[:, index, 1], label=name, linewidth=1)
     axes[1].set_ylabel("height in picture")
@@ -168,7 +171,7 @@ def _figure(sequence: PoseSequence, title: str, clip: Clip | None) -> Figure:
 
 
 def _kind(path: Path) -> str:
-    if path.suffix.lower() in poses.SUFFIXES:
+    if path.suffix.lower() in pose_files.SUFFIXES:
         return "poses"
     if path.suffix.lower() in dataset.SUFFIXES:
         return "dataset"

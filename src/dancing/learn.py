@@ -19,23 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing import image, motion
 from dancing.bundle import Bundle
-from dancing.dataset import Clip, Dataset, DatasetWriter, Packed
+from dancing.data.dataset import Clip, Dataset, DatasetWriter, Packed
+from dancing.data.footage import clothes, fitting_height, length, missing_parts, steady_scenes
+from dancing.data.prepare import prepare
 from dancing.errors import DancingError
 from dancing.evaluation import image as image_evaluation
 from dancing.export import check_output, export, write_bundle
-from dancing.extract import prepare
+from dancing.family import family
 from dancing.files import VIDEO_SUFFIXES, expand, write_then_rename
-from dancing.footage import clothes, fitting_height, length, missing_parts, steady_scenes
-from dancing.image.train import train as train_image
-from dancing.motion.train import train as train_motion
-from dancing.training import CHECKPOINT
-from dancing.video import probe
+from dancing.media.video import probe
+from dancing.training.checkpoint import CHECKPOINT
+from dancing.training.train import train
 
 if TYPE_CHECKING:
+    from dancing.data.footage import Shot
     from dancing.evaluation.table import Report
-    from dancing.footage import Shot
     from dancing.pipeline import Progress
 
 MINUTES = 18.0
@@ -51,7 +50,7 @@ _LEAST = 0.5
 _MOVES = 0.4
 _DIFFERENT_CLOTHES = 60.0
 _ENDLESS = 10**6
-_IMAGE_SETTINGS = ("learning_rate=4e-3", "adversarial_from=0.6")
+_IMAGE_SETTINGS = ("learning_rate=4e-3", "adversarial_from=0.6", "texture_weight=0.5")
 _MOTION_SETTINGS = ("learning_rate=2e-4", "steps=1000")
 
 
@@ -121,10 +120,10 @@ def learn(
     left = max(_LEAST, minutes * (1 - _RESERVED) - _RESERVE - plan["spent"])
     runs = [work / "image"]
     tell("learning the look", 0, 100)
-    train_image(
+    train(
+        "image",
         [kept],
         runs[0],
-        model=image.DEFAULT_FAMILY,
         settings=_IMAGE_SETTINGS,
         minutes=left * (1 - _MOVES) if moves else left,
         **_training(runs[0], start, device, stop),
@@ -132,10 +131,10 @@ def learn(
     )
     if moves:
         runs.append(work / "motion")
-        train_motion(
+        train(
+            "motion",
             [kept],
             runs[1],
-            model=motion.DEFAULT_FAMILY,
             settings=_MOTION_SETTINGS,
             minutes=left * _MOVES,
             **_training(runs[1], start, device, stop),
@@ -158,7 +157,7 @@ def learn(
         frames=_SCORED,
         progress=lambda _, done, total: tell("evaluation", done, total),
     )
-    report.save_to_card(Bundle(made), "image", image.DEFAULT_FAMILY)
+    report.save_to_card(Bundle(made), "image", family("image").name)
     write_bundle({file.name: file.read_bytes() for file in made.iterdir()}, output)
     shutil.rmtree(work)
     return Learned(output, report, plan["notes"])

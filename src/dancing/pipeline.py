@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from dancing import poses as pose_files
-from dancing.audio import Song, load_song
-from dancing.background import TRANSPARENT, Background
+from dancing.body import pose_files
+from dancing.body.poses import PoseSequence
 from dancing.bundle import Bundle
-from dancing.choreographer import Choreographer, kept_exactly
-from dancing.dancer import Dancer
 from dancing.errors import DancingError, DancingWarning
 from dancing.files import MEDIA_SUFFIXES, expand
-from dancing.poses import PoseSequence
-from dancing.video import FPS, VideoWriter, check_output
+from dancing.image.background import TRANSPARENT, Background
+from dancing.image.dancer import Dancer
+from dancing.media import FPS
+from dancing.media.video import VideoWriter, check_output
+from dancing.motion.choreographer import Choreographer
+from dancing.motion.flow.stage import kept_exactly
+from dancing.music.song import Song, load_song
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the stage's name, steps done, and steps in all (None if not known)."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dancing.bundle import Bundle
-from dancing.dataset import Clip, Dataset, source_hash
+from dancing.data.dataset import Clip, Dataset, source_hash
 from dancing.errors import DancingError
 from dancing.evaluation.table import Figure
 from dancing.metrics import bootstrap_interval

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dancing.body.poses import PoseSequence, torso_length
 from dancing.bundle import Bundle
-from dancing.dancer import Dancer
-from dancing.dataset import Clip
+from dancing.data.dataset import Clip
 from dancing.errors import DancingError, DancingWarning
 from dancing.evaluation import plots
 from dancing.evaluation.clips import group, mean_figure, opened, ratio_figure, unseen
 from dancing.evaluation.table import Column, Figure, Report, Row
+from dancing.image.dancer import Dancer
+from dancing.media.video import cut, resize
 from dancing.metrics import (
     BODY_JOINTS,
     change,
@@ -30,13 +32,11 @@ from dancing.metrics import (
     sharpness,
     ssim,
 )
-from dancing.poses import PoseSequence, torso_length
-from dancing.video import cut, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dancing.landmarker import Landmarker
+    from dancing.data.landmarker import Landmarker
     from dancing.pipeline import Progress
 
     Picture = NDArray[np.uint8]
@@ -342,7 +342,7 @@ def _look(landmarker: Landmarker, picture: Picture) -> Floats:
 
 
 def _landmarker(stack: ExitStack) -> Landmarker | None:
-    from dancing.landmarker import Landmarker
+    from dancing.data.landmarker import Landmarker
 
     try:
         return stack.enter_context(Landmarker(people=1, video=False))

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from dancing.audio import FPS, SAMPLE_RATE, Song, load_song
+from dancing.body.poses import PoseSequence, body_frame, interpolate
 from dancing.bundle import DEFAULT, Bundle, embedded
-from dancing.choreographer import Choreographer
-from dancing.dataset import Clip, source_hash
+from dancing.data.dataset import Clip, source_hash
 from dancing.errors import DancingError
 from dancing.evaluation import plots
 from dancing.evaluation.clips import group, mean_figure, opened, ratio_figure, trained_on, unseen
 from dancing.evaluation.table import Column, Figure, Report, Row
 from dancing.files import MEDIA_SUFFIXES, expand
+from dancing.media import FPS, SAMPLE_RATE
 from dancing.metrics import (
     BeatScore,
     beat_score,
@@ -33,7 +33,8 @@ from dancing.metrics import (
     motion_magnitude,
     standardize,
 )
-from dancing.poses import PoseSequence, body_frame, interpolate
+from dancing.motion.choreographer import Choreographer
+from dancing.music.song import Song, load_song
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dancing.body.poses import PoseSequence
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
 from dancing.metrics import joint_speed, motion_beats
-from dancing.poses import PoseSequence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Stage 2, poses to pictures: one file a model family, training data, trainer."""
+"""Stage 2, poses to images: `Dancer`, and a folder for each model family."""
 
 FAMILIES = {"limbs": "dancing.image.limbs", "dcgan": "dancing.image.dcgan"}
 DEFAULT_FAMILY = "limbs"

@@ -1,4 +1,4 @@
-"""Training data of stage 2: pictures of the dancer with their landmarks."""
+"""What the training data of all image models share."""
 
 from __future__ import annotations
 
@@ -12,194 +12,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy.ndimage import binary_dilation, distance_transform_edt
-from torch.utils.data import Dataset as TorchDataset
 
-from dancing.compositing import SHADE_STRIDE, centred, crop_sizes, person_boxes
-from dancing.dataset import Clip
+from dancing.data.dataset import Clip
 from dancing.errors import DancingError
-from dancing.video import cut, cut_crop, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
 
 _SCENE_FRAMES = 240
 _MATTE_MARGIN = 6
 _MARGIN_STEP = 7
 _SPARE = 4
 _SAME_LIGHT = 10.0
-_SHOWN = 64
 
 
-class Pictures(TorchDataset[dict[str, torch.Tensor]]):
-    """Every frame of clips: 'landmarks' (33, 2) of the pose picture, 'picture' (3, S, S) uint8.
+def usable(clips: Sequence[Clip]) -> list[Clip]:
+    """Clips with frames.
 
-    Args:
-        clips: clips of open datasets, with pictures.
-        view: (left, top, right, bottom) as fractions of the clip's picture; see `square_view`.
-        size: S.
-        cache: folder for the scaled pictures; see `_cached`.
+    Raises:
+        DancingError: when there are none.
     """
-
-    def __init__(
-        self, clips: Sequence[Clip], view: Sequence[float], size: int, cache: Path
-    ) -> None:
-        self._landmarks = _landmarks(clips)
-        scaled = (resize(cut(frame, view), size, size) for clip in clips for frame in _frames(clip))
-        starts = np.arange(len(self._landmarks) + 1) * size * size * 3
-        flat = (picture.ravel() for picture in scaled)
-        stored = _cached(flat, starts, cache, clips, [list(view), size])
-        self._pictures = stored.reshape(-1, size, size, 3)
-
-    def __len__(self) -> int:
-        return len(self._landmarks)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {
-            "landmarks": torch.from_numpy(self._landmarks[index]),
-            "picture": _channels_first(self._pictures[index]),
-        }
-
-
-class Crops(TorchDataset[dict[str, Any]]):
-    """Batches of pictures, each cut to a crop around the dancer; an item is a whole batch.
-
-    The crops of a batch are of one size, the smallest of multiples of 32 that holds the dancer
-    and her margin, at a random even place around her. Items: see `dancing.image.limbs.Training`.
-
-    Attributes:
-        landmarks: (n_pictures, 33, 2) float32 in pixels of the picture.
-        weights: (n_pictures,) how much more often than others a picture is drawn, 1 at first; kept
-            between 0.3 and 3.
-        paired: whether batches consist of pairs of consecutive pictures, cut alike.
-
-    Args:
-        clips: clips of open datasets, with pictures and mattes.
-        plate: the empty scene, (H', W', 3) uint8; see `empty_scene`.
-        margin: see `person_margin`.
-        cache: folder for the cut pictures; see `_cached`.
-        batch_size: pictures a batch, drawn at random; 0 for some of the pictures, one by one, in
-            order and cut in the middle, to validate on.
-    """
-
-    batched = True
-
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        plate: NDArray[np.uint8],
-        margin: Sequence[int],
-        cache: Path,
-        batch_size: int,
-    ) -> None:
-        height, width = plate.shape[:2]
-        size = np.array([width, height], np.float32)
-        points = _landmarks(clips) * size
-        self.paired = False
-        self.landmarks = points.astype(np.float32)
-        self._plate = plate
-        self._batch_size = batch_size
-        self._boxes = person_boxes(points, margin)
-        self._crops = crop_sizes(self._boxes)
-        self._follows = np.concatenate(
-            [np.arange(clip.n_pictures) < clip.n_pictures - 1 for clip in clips]
-        )
-        self.weights = np.ones(len(points))
-        # What is kept of each picture: the box, and all that a crop around it may reach.
-        self._kept = np.stack([self._boxes[:, 1] - self._crops, self._boxes[:, 0] + self._crops], 1)
-        if not batch_size:
-            self._shown = np.linspace(0, len(points) - 1, min(len(points), _SHOWN)).astype(int)
-
-        def pictures() -> Iterator[NDArray[np.uint8]]:
-            corners = iter(self._kept)
-            for clip in clips:
-                for frame, matte in zip(_frames(clip), _frames(clip, matte=True), strict=True):
-                    low, high = next(corners)
-                    yield cut_crop(np.dstack([frame, matte]), low, tuple(high - low)).ravel()
-
-        areas = (self._kept[:, 1] - self._kept[:, 0]).prod(1) * 4
-        self._starts = np.concatenate([[0], np.cumsum(areas)])
-        settings = [list(map(int, margin)), "even"]
-        self._pictures = _cached(pictures(), self._starts, cache, clips, settings)
-        self._small_plate = _small(plate)
-        self._small = _cached(
-            (
-                np.dstack([_small(frame), _small(matte)]).ravel()
-                for clip in clips
-                for frame, matte in zip(_frames(clip), _frames(clip, matte=True), strict=True)
-            ),
-            np.arange(len(points) + 1) * self._small_plate[..., 0].size * 4,
-            cache,
-            clips,
-            ["small"],
-        )
-
-    @property
-    def n_pictures(self) -> int:
-        """Number of pictures in all."""
-        return len(self.landmarks)
-
-    def __len__(self) -> int:
-        if not self._batch_size:
-            return len(self._shown)
-        return max(1, self.n_pictures // self._batch_size)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not self._batch_size:
-            t = self._shown[index]
-            corners = centred(self._boxes[t : t + 1], self._crops[t])
-            return self._batch([t], corners, self._crops[t])
-        weights = self.weights.clip(0.3, 3)
-        if self.paired:
-            weights *= self._follows
-        count = self._batch_size // 2 if self.paired else self._batch_size
-        crop = self._crops[_drawn(weights, 1)[0]]
-        chosen = _drawn(weights * (self._crops == crop).all(1), count)
-        room = self._boxes[chosen, 0] + crop - self._boxes[chosen, 1]
-        corners = (
-            self._boxes[chosen, 1]
-            - crop
-            + (torch.rand(count, 2).numpy() * (room // 2 + 1)).astype(int) * 2
-        )
-        if self.paired:
-            chosen = np.stack([chosen, chosen + 1], 1).ravel()
-            corners = corners.repeat(2, axis=0)
-        return self._batch(chosen, corners, crop)
-
-    def _batch(
-        self,
-        chosen: Sequence[int] | NDArray[np.int64],
-        corners: NDArray[np.int64],
-        crop: NDArray[np.int64],
-    ) -> dict[str, Any]:
-        width, height = (int(side) for side in crop)
-        corners = np.broadcast_to(corners, (len(chosen), 2))
-        pictures, plates = [], []
-        for t, corner in zip(chosen, corners, strict=True):
-            low, high = self._kept[t]
-            stored = self._pictures[self._starts[t] : self._starts[t + 1]]
-            stored = stored.reshape(high[1] - low[1], high[0] - low[0], 4)
-            pictures.append(cut_crop(stored, corner - low, (width, height)))
-            plates.append(cut_crop(self._plate, corner, (width, height)))
-        rows, columns = self._small_plate.shape[:2]
-        small = self._small.reshape(-1, rows, columns, 4)[list(chosen)]
-        picture = _channels_first(np.stack(pictures))
-        return {
-            "paired": self.paired,
-            "chosen": torch.from_numpy(np.asarray(chosen)),
-            "landmarks": torch.from_numpy(self.landmarks[list(chosen)]),
-            "corners": torch.from_numpy(corners.astype(np.float32)),
-            "picture": picture[:, :3],
-            "matte": picture[:, 3:],
-            "plate": _channels_first(np.stack(plates)),
-            "small": _channels_first(small),
-            "small_plate": _channels_first(self._small_plate[None]),
-        }
-
-
-def _drawn(weights: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Indices drawn at random, as often as the weights say."""
-    sums = weights.cumsum()
-    return np.searchsorted(sums, torch.rand(count, dtype=torch.float64).numpy() * sums[-1], "right")
+    found = [clip for clip in clips if clip.n_pictures]
+    if not found:
+        raise DancingError("no clip has pictures; training the image model needs them")
+    return found
 
 
 def person_margin(clips: Sequence[Clip]) -> list[int]:
@@ -289,46 +126,21 @@ def picture_size(clips: Sequence[Clip]) -> tuple[int, int]:
     return width, height
 
 
-def square_view(clips: Sequence[Clip]) -> list[float]:
-    """The square part of the picture in which the dancer moves, with a margin.
-
-    Returns:
-        [left, top, right, bottom] as fractions of width and height; it reaches outside the
-        picture where the dancer fills it.
-
-    Raises:
-        DancingError: when the clips' pictures are of different shapes.
-    """
-    width, height = picture_size(clips)
-    points = np.concatenate([clip.landmarks.reshape(-1, 2) for clip in clips]) * [width, height]
-    low, high = np.percentile(points, [0.5, 99.5], axis=0)
-    side = float((high - low).max()) * 1.16
-    centre = (low + high) / 2
-    corners = np.concatenate([centre - side / 2, centre + side / 2])
-    return [round(float(v), 5) for v in corners / [width, height, width, height]]
-
-
-def _landmarks(clips: Sequence[Clip]) -> NDArray[np.float32]:
+def all_landmarks(clips: Sequence[Clip]) -> NDArray[np.float32]:
     return np.concatenate([clip.landmarks[: clip.n_pictures] for clip in clips])
 
 
-def _frames(clip: Clip, matte: bool = False) -> Iterator[NDArray[np.uint8]]:
+def frames_of(clip: Clip, matte: bool = False) -> Iterator[NDArray[np.uint8]]:
     stored = clip.matte if matte else clip.frames
     assert stored is not None
     return (stored[t] for t in range(clip.n_pictures))
 
 
-def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An eighth of the size, what lies beyond a multiple of it dropped."""
-    height, width = (side // SHADE_STRIDE for side in picture.shape[:2])
-    return resize(picture[: height * SHADE_STRIDE, : width * SHADE_STRIDE], width, height)
-
-
-def _channels_first(pictures: NDArray[np.uint8]) -> torch.Tensor:
+def channels_first(pictures: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(np.moveaxis(pictures, -1, -3).copy())
 
 
-def _cached(
+def cached(
     pictures: Iterator[NDArray[np.uint8]],
     starts: NDArray[np.int64],
     folder: Path,
@@ -344,7 +156,7 @@ def _cached(
     """
     # Whatever changes the pictures changes the name, so a stale cache is never read.
     key = json.dumps([[[clip.source, clip.name, len(clip)] for clip in clips], settings])
-    digest = hashlib.sha256(key.encode() + _landmarks(clips).tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256(key.encode() + all_landmarks(clips).tobytes()).hexdigest()[:16]
     path = folder / f"pictures-{digest}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)

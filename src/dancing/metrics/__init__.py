@@ -1,10 +1,11 @@
 """Measures of dance and of pictures: pure functions on arrays.
 
 `dancing.metrics.motion` measures movement, `dancing.metrics.distributions` compares sets of
-clips, `dancing.metrics.picture` compares frames. Each docstring has the formula, its unit, its
+clips, `dancing.metrics.image` compares frames. Each docstring has the formula, its unit, its
 source and what to beware of.
 """
 
+from dancing.body.skeleton import BODY_JOINTS
 from dancing.metrics.distributions import (
     Standardization,
     bootstrap_interval,
@@ -13,8 +14,18 @@ from dancing.metrics.distributions import (
     frechet_distance,
     standardize,
 )
+from dancing.metrics.image import (
+    change,
+    decibels,
+    pck,
+    person_box,
+    pose_error,
+    psnr,
+    sharpness,
+    ssim,
+    steadiness,
+)
 from dancing.metrics.motion import (
-    BODY_JOINTS,
     BeatScore,
     beat_score,
     foot_sliding,
@@ -26,17 +37,6 @@ from dancing.metrics.motion import (
     kinetic_features,
     motion_beats,
     motion_magnitude,
-)
-from dancing.metrics.picture import (
-    change,
-    decibels,
-    pck,
-    person_box,
-    pose_error,
-    psnr,
-    sharpness,
-    ssim,
-    steadiness,
 )
 
 __all__ = [

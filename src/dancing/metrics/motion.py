@@ -30,7 +30,20 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from dancing.poses import LANDMARKS, body_frame
+from dancing.body.poses import body_frame
+from dancing.body.skeleton import (
+    ANKLES,
+    ARMS,
+    BODY_JOINTS,
+    HIPS,
+    LANDMARKS,
+    LEGS,
+    NOSE,
+    SHOULDERS,
+    TRUNK,
+    WRISTS,
+)
+from dancing.media import FPS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -38,9 +51,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-BODY_JOINTS = (0, *range(11, 17), *range(23, 33))
-"""The joints J that scores are averaged over: no face, no fingers."""
-RATE = 30
+RATE = FPS
 """Frames a second at which everything is measured."""
 SMOOTHING = 0.083
 """Standard deviation in seconds of the Gaussian that smooths the speed curve."""
@@ -49,7 +60,6 @@ BEAT_TOLERANCE = 0.05
 REST = 1e-4
 """Differences of speed below this, in torso lengths a second, are rounding, not movement."""
 
-_TORSO = (11, 12, 23, 24)
 _FINE = 8  # the smoothed speed curve is evaluated at RATE * _FINE points a second
 _SHIFTS = 200
 _BENT = 110.0
@@ -329,7 +339,8 @@ def geometric_features(
     def above(a: int, b: int) -> float:
         return share(points[:, a, 1] < points[:, b, 1], a, b)
 
-    def apart(a: int, b: int, widths: float, c: int, d: int) -> float:
+    def apart(pair: list[int], widths: float, reference: list[int]) -> float:
+        (a, b), (c, d) = pair, reference
         both = seen[:, c] & seen[:, d]
         own = np.hypot(*(points[:, c] - points[:, d])[both].T)
         limit = widths * float(np.median(own)) if own.size else np.inf
@@ -340,14 +351,15 @@ def geometric_features(
         usual = float(np.median(speeds[valid])) if valid.any() else 0.0
         return list(_mean((speeds > max(_FAST * usual, _FAST_FLOOR)).astype(np.float64), valid))
 
-    wrists, ankles, hips = [15, 16], [27, 28], [23, 24]
+    wrists, ankles, hips = WRISTS, ANKLES, HIPS
     root = points[:, hips].mean(1, keepdims=True)
-    root_seen = (seen[:, 23] & seen[:, 24])[:, None]
+    root_seen = np.all(seen[:, hips], axis=1, keepdims=True)
     return np.array(
         [
-            bent(11, 13, 15), bent(12, 14, 16), bent(23, 25, 27), bent(24, 26, 28),
-            above(15, 11), above(16, 12), above(15, 0), above(16, 0),
-            apart(15, 16, 2.5, 11, 12), apart(27, 28, 2.1, 23, 24),
+            *(bent(*limb[:3]) for limb in (*ARMS, *LEGS)),
+            *(above(arm.wrist, arm.shoulder) for arm in ARMS),
+            *(above(wrist, NOSE) for wrist in wrists),
+            apart(wrists, 2.5, SHOULDERS), apart(ankles, 2.1, hips),
             *fast(points[:, wrists], seen[:, wrists]),
             *fast(points[:, ankles], seen[:, ankles]),
             *fast(root, root_seen),
@@ -399,7 +411,8 @@ def foot_sliding(
         return 0.0
     slides = np.zeros(len(points) - 1, bool)
     counts = np.zeros(len(points) - 1, bool)
-    for foot in ([29, 31], [30, 32]):
+    for leg in LEGS:
+        foot = [leg.heel, leg.toe]
         ends, visible = points[:, foot], seen[:, foot]
         if not visible.any():
             continue
@@ -429,7 +442,7 @@ def _at_common_rate(
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}, but a positive number is needed")
     finite = np.isfinite(points[..., 0]) & np.isfinite(points[..., 1])
-    if not finite[:, _TORSO].any(0).all():
+    if not finite[:, TRUNK].any(0).all():
         # No scale, so nothing is measured.
         points, finite = np.zeros_like(points), np.zeros_like(finite)
     seen = finite.copy()

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import gradio as gr
 
 from dancing import generate
-from dancing.background import TRANSPARENT
+from dancing.body.pose_files import SUFFIXES
+from dancing.body.poses import PoseSequence
 from dancing.bundle import DEFAULT, Bundle, embedded
-from dancing.dancer import STYLES
 from dancing.errors import DancingError, explained
 from dancing.files import example_song
-from dancing.poses import SUFFIXES, PoseSequence
+from dancing.image.background import TRANSPARENT
+from dancing.image.dancer import STYLES
 from dancing.studio.jobs import Job, Step, Workspace
 
 if TYPE_CHECKING:

@@ -1,0 +1,196 @@
+"""Poses of any body, in any place, as the dancer's own body would do them in its own picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dancing.body.poses import PoseSequence, torso_length
+from dancing.body.skeleton import BONE_KINDS, HIPS, MID_HIP, N_LANDMARKS, SHOULDERS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# A picture shows bones shortened. How long one is, the clip tells when it lies across.
+_PERCENTILE = 90
+_LARGE = ("torso", "upper_arm", "forearm", "thigh", "shin")
+# How far one body seems another from clip to clip, as measured on clips of 5 to 20 s. A bone seems
+# too short more easily than too long, and does so in a short clip; head and feet seldom lie across.
+_SAME = (0.92, 1.15)
+_SAME_LOOSE = (0.65, 1.25)
+_LOOSE = ("neck", "face", "foot")
+_SAME_KNOWN = (0.97, 1.03)
+_SAME_SIZE = (0.94, 1.06)
+_SAME_FLOOR = 0.02  # of the picture's height
+_SAME_PLACE = 0.15  # of its width
+_ENOUGH = 10.0  # seconds in which a clip shows every limb in full
+_FARTHEST = (0.6, 1.6)  # no two people differ by more
+
+
+def proportions(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str, float]:
+    """Lengths of a body's bones, over its median torso length.
+
+    Args:
+        landmarks: (T, 33, 2) in [0, 1] of the picture's width and height.
+        aspect: width over height of that picture.
+
+    Returns:
+        By the names in `BONE_KINDS`: the 90th percentile of the lengths seen, both sides together.
+    """
+    torso = max(torso_length(landmarks, aspect), 1e-6)
+    return {
+        kind: max(round(length / torso, 4), 1e-4)
+        for kind, length in _lengths(_joints(landmarks, aspect)).items()
+    }
+
+
+def floor_level(landmarks: NDArray[np.floating[Any]]) -> float:
+    """Where the floor is: the median height, from the top, of the lowest landmark.
+
+    Args:
+        landmarks: (T, 33, 2) in [0, 1] of the picture's width and height.
+    """
+    return float(np.median(landmarks[..., 1].max(1)))
+
+
+def retarget(
+    poses: PoseSequence,
+    placement: Mapping[str, float],
+    wanted: Mapping[str, float],
+    *,
+    picture: Sequence[float] = (0.0, 0.0, 1.0, 1.0),
+    source: Mapping[str, float] | None = None,
+) -> PoseSequence:
+    """The same dance by the dancer's body, in the dancer's place.
+
+    Every kind of bone gets the dancer's length, at its own angle; the path is scaled with the legs;
+    the lowest landmark stays as far above or below the floor as it was, also scaled. Then the path
+    is moved, and if need be narrowed, so that the dancer does not leave the picture. What is the
+    same within what clips of one body differ by is left alone: the dancer's own poses come back as
+    they are.
+
+    Args:
+        poses: of any body, in a picture of any shape.
+        placement: of the dancer: `x` of the mid-hip, `torso` length, `floor`, `aspect`; see
+            docs/data.md.
+        wanted: the dancer's `proportions`.
+        picture: (left, top, right, bottom), which the landmarks must not leave, in fractions of
+            the dancer's picture.
+        source: `proportions` of the body that the poses are of, if known, over the dancer's torso
+            length. Default: they are measured on the poses.
+
+    Returns:
+        Poses in a picture of the dancer's aspect.
+    """
+    joints = _joints(poses.landmarks, poses.aspect)
+    aspect = placement["aspect"]
+    factors = _factors(joints, poses.duration, placement["torso"], wanted, source)
+    same_body = all(factor == 1 for factor in factors.values())
+    body = _rebuilt(joints, factors)
+    legs = (factors["thigh"] + factors["shin"]) / 2
+
+    lowest = joints[:, :N_LANDMARKS, 1].max(1)
+    floor_there = float(np.median(lowest))
+    floor = placement["floor"]
+    if same_body and abs(floor - floor_there) <= _SAME_FLOOR:
+        floor = floor_there
+    path = joints[:, MID_HIP, 0]
+    middle_there = float(np.median(path))
+    middle = placement["x"] * aspect
+    same_picture = abs(poses.aspect - aspect) < 0.01
+    if same_body and same_picture and abs(middle - middle_there) <= _SAME_PLACE * aspect:
+        middle = middle_there
+
+    left, top, right, bottom = np.array(picture) * [aspect, 1, aspect, 1]
+    rises = legs * (lowest - floor_there)
+    # Too wide or too high for the picture: smaller, as a camera farther away would see it.
+    width = float(np.ptp(body[..., 0], axis=1).max())
+    height = float((np.ptp(body[..., 1], axis=1) - rises).max())
+    smaller = min(1.0, (right - left) / max(width, 1e-6), (floor - top) / max(height, 1e-6))
+    body, rises = body * smaller, rises * smaller
+    rises[rises > 0] *= min(1.0, max(bottom - floor, 0) / max(float(rises.max()), 1e-6))
+
+    x = _kept_inside(
+        middle + smaller * legs * (path - middle_there),
+        left - body[..., 0].min(1),
+        right - body[..., 0].max(1),
+    )
+    y = floor + rises - body[..., 1].max(1)
+    moved = body + np.stack([x, y], 1)[:, None]
+    if same_picture and np.abs(moved - joints[:, :N_LANDMARKS]).max() < 1e-6:
+        return poses
+    landmarks = (moved / [aspect, 1]).astype(np.float32)
+    return replace(poses, landmarks=landmarks, aspect=aspect)
+
+
+def _joints(landmarks: NDArray[np.floating[Any]], aspect: float) -> NDArray[np.float64]:
+    """(T, 35, 2) in picture heights: the landmarks, mid-shoulder, mid-hip."""
+    points = np.asarray(landmarks, np.float64) * [aspect, 1.0]
+    middles = [points[:, pair].mean(1, keepdims=True) for pair in (SHOULDERS, HIPS)]
+    return np.concatenate([points, *middles], 1)
+
+
+def _lengths(joints: NDArray[np.float64]) -> dict[str, float]:
+    lengths = {}
+    for kind, bones in BONE_KINDS.items():
+        starts, ends = np.array(bones).T
+        across = joints[:, ends] - joints[:, starts]
+        length = np.percentile(np.hypot(across[..., 0], across[..., 1]), _PERCENTILE)
+        lengths[kind] = max(float(length), 1e-6)
+    return lengths
+
+
+def _factors(
+    joints: NDArray[np.float64],
+    seconds: float,
+    torso: float,
+    wanted: Mapping[str, float],
+    source: Mapping[str, float] | None,
+) -> dict[str, float]:
+    """By how much each kind of bone is to be longer."""
+    if source is not None:
+        ratios = {kind: wanted[kind] / source[kind] for kind in BONE_KINDS}
+        if all(_SAME_KNOWN[0] <= ratio <= _SAME_KNOWN[1] for ratio in ratios.values()):
+            return dict.fromkeys(BONE_KINDS, 1.0)
+        return {kind: float(np.clip(ratio, *_FARTHEST)) for kind, ratio in ratios.items()}
+    measured = _lengths(joints)
+    ratios = {kind: wanted[kind] * torso / measured[kind] for kind in BONE_KINDS}
+    size = float(np.median([ratios[kind] for kind in _LARGE]))
+    if _SAME_SIZE[0] <= size <= _SAME_SIZE[1]:
+        size = 1.0
+    doubt = 0.5 * max(0.0, 1 - seconds / _ENOUGH)
+    factors = {}
+    for kind in BONE_KINDS:
+        ratio = ratios[kind] / size
+        low, high = _SAME_LOOSE if kind in _LOOSE else _SAME
+        # What seems too short for anybody was never seen in full.
+        same = low <= ratio <= high + doubt or ratio > _FARTHEST[1]
+        factors[kind] = size * (1.0 if same else ratio)
+    return factors
+
+
+def _rebuilt(joints: NDArray[np.float64], factors: Mapping[str, float]) -> NDArray[np.float64]:
+    """(T, 33, 2) landmarks from the mid-hip, each bone by its factor longer."""
+    body = np.zeros_like(joints)
+    for kind, bones in BONE_KINDS.items():
+        for start, end in bones:
+            bone = joints[:, end] - joints[:, start]
+            body[:, end] = body[:, start] + factors[kind] * bone
+    return body[:, :N_LANDMARKS]
+
+
+def _kept_inside(
+    path: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A path (T,) moved, then narrowed, as little as keeps it between two others."""
+    middle = np.median(path)
+    for width in np.linspace(1, 0, 21):
+        narrowed = middle + width * (path - middle)
+        least, most = (low - narrowed).max(), (high - narrowed).min()
+        if least <= most:
+            return narrowed + np.clip(0.0, least, most)
+    # Limbs reach too far to both sides in turn for any standing place.
+    return np.clip(narrowed, low, high)

@@ -1,0 +1,1 @@
+"""Videos and pose files to datasets."""

@@ -1,0 +1,164 @@
+"""Stage 2 at work: poses go in, pictures come out. ONNX Runtime only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dancing.body.drawing import draw_skeleton
+from dancing.body.poses import PoseSequence
+from dancing.body.retarget import retarget
+from dancing.bundle import Bundle
+from dancing.errors import DancingError
+from dancing.family import family
+from dancing.image.background import Background
+from dancing.media.video import fitting_width
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STYLES = ("person", "skeleton", "side-by-side")
+_BATCH = 8
+_HEIGHTS = (16, 4320)
+_DARK = np.array([24, 26, 32], np.uint8)
+
+
+class Dancer:
+    """Draws a person in given poses with the image model of a bundle.
+
+    Args:
+        bundle: name of an embedded dancer, path of a bundle, or an open `Bundle`.
+        height: of the pictures in pixels, even; the width keeps the aspect. Default: the model's.
+
+    Attributes:
+        size: (width, height) of a drawn picture in pixels.
+        view: (left, top, right, bottom), the part of the pose picture that is drawn, as
+            fractions of that picture; it may reach outside.
+        placement: where this person stands in the pose picture; see `Choreographer`.
+
+    Raises:
+        DancingError: when the bundle cannot be used or holds no image model, or the height is odd
+            or absurd.
+    """
+
+    def __init__(self, bundle: str | Path | Bundle = "default", height: int | None = None) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
+        self._settings = settings = self.bundle.settings("image")
+        self._drawn = (int(settings["size"][0]), int(settings["size"][1]))
+        self.size = self._drawn
+        if height is not None:
+            if height % 2 or not _HEIGHTS[0] <= height <= _HEIGHTS[1]:
+                raise DancingError(
+                    f"the height is {height}, but an even number from {_HEIGHTS[0]} to "
+                    f"{_HEIGHTS[1]} is needed"
+                )
+            self.size = (fitting_width(*self._drawn, height), height)
+        self.view = tuple(float(value) for value in settings["view"])
+        self.placement: dict[str, float] = settings["placement"]
+        try:
+            model = family("image", settings["model"])
+            self._runtime = model.runtime(self._run, settings, self.bundle.file)
+        except ValueError as error:
+            raise DancingError(f"{self.bundle.path}: {error}") from error
+
+    def __call__(
+        self,
+        poses: PoseSequence,
+        style: str = "person",
+        background: Background | str | Path | None = None,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Draw every pose, streamed.
+
+        Args:
+            poses: any length; drawn frame by frame at the poses' own rate.
+            style: 'person', 'skeleton' (lines instead of the person) or 'side-by-side'.
+            background: what is behind the person; see `Background`. Default: the scene that the
+                dancer was filmed in.
+
+        Yields:
+            (H, W, 3) uint8 RGB; side-by-side is twice as wide. With a transparent background
+            (H, W, 4), straight alpha.
+
+        Raises:
+            DancingError: when style or background cannot be had.
+        """
+        if background is not None and not isinstance(background, Background):
+            background = Background(background)
+        self.check(style, background)
+        if style == "skeleton":
+            return self._skeletons(poses)
+        if style == "person":
+            return self._people(poses, background)
+        pairs = zip(self._skeletons(poses), self._people(poses, background), strict=True)
+        return (np.concatenate(pair, axis=1) for pair in pairs)
+
+    def check(self, style: str, background: Background | None) -> None:
+        """Refuse a style, or a background, that this dancer cannot be drawn with.
+
+        Raises:
+            DancingError: with the reason.
+        """
+        if style not in STYLES:
+            raise DancingError(f"no style '{style}'; there are {', '.join(STYLES)}")
+        if background is None:
+            return
+        if self._runtime.scene is None:
+            raise DancingError(
+                f"{self.bundle.name} is drawn together with the scene, so there can be no other "
+                "background"
+            )
+        if style == "skeleton":
+            raise DancingError("a background goes behind the person; the style skeleton has none")
+        if background.transparent and style != "person":
+            raise DancingError(f"the style {style} has no transparent background")
+
+    def fit(self, poses: PoseSequence, source: Mapping[str, float] | None = None) -> PoseSequence:
+        """Poses of any body as this dancer would do them, in this dancer's place and picture.
+
+        Args:
+            poses: of any body, in any picture.
+            source: `proportions` of that body, if known; see `retarget`.
+
+        Returns:
+            Poses that lie where this dancer can be drawn; the dancer's own unchanged. Of a dancer
+            whose card says nothing of the body, the poses as they are.
+        """
+        if "proportions" not in self._settings:
+            return poses
+        (left, top, right, bottom), (width, height) = self.view, self._drawn
+        margin = np.array(self._runtime.margin) / [width, height, width, height]
+        picture = (np.array([left, top, right, bottom]) + margin * [1, 1, -1, -1]).tolist()
+        return retarget(
+            poses, self.placement, self._settings["proportions"], picture=picture, source=source
+        )
+
+    def in_view(self, landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Landmarks (..., 2) of the pose picture as fractions of the drawn one."""
+        corner = np.array(self.view[:2])
+        inside: NDArray[np.float64] = (landmarks - corner) / (np.array(self.view[2:]) - corner)
+        return inside
+
+    def frame_size(self, style: str) -> tuple[int, int]:
+        """(width, height) of the pictures of a style."""
+        return self.size[0] * (2 if style == "side-by-side" else 1), self.size[1]
+
+    def _skeletons(self, poses: PoseSequence) -> Iterator[NDArray[np.uint8]]:
+        for t, landmarks in enumerate(poses.landmarks):
+            canvas = np.broadcast_to(_DARK, (self.size[1], self.size[0], 3)).copy()
+            visibility = None if poses.visibility is None else poses.visibility[t]
+            draw_skeleton(canvas, self.in_view(landmarks), visibility)
+            yield canvas
+
+    def _people(
+        self, poses: PoseSequence, background: Background | None
+    ) -> Iterator[NDArray[np.uint8]]:
+        batches = (
+            poses.landmarks[start : start + _BATCH] for start in range(0, len(poses), _BATCH)
+        )
+        return self._runtime(batches, self.size, background)
+
+    def _run(self, inputs: dict[str, Any]) -> list[NDArray[Any]]:
+        return self.bundle.run("image", inputs)

@@ -1,0 +1,1 @@
+"""The reference image model: a small DCGAN."""

@@ -1,0 +1,1 @@
+"""The default image model: a U-Net that draws the dancer from limb maps."""

@@ -1,0 +1,102 @@
+"""Discriminators of whole frames, faces and hands.
+
+Hinge loss (Lim and Ye, Geometric GAN, 2017), patches at two scales of two consecutive frames
+(Wang et al., pix2pixHD, 2018, and vid2vid, 2018), closer ones of face and hands (Chan et al.,
+Everybody Dance Now, 2019), spectral normalisation (Miyato et al., 2018), feature matching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from dancing.body.skeleton import ARMS, EARS, HIPS, SHOULDERS
+
+# Side in torso lengths and in pixels of what the discriminators of details see, and its middles.
+FACE = (0.55, 64, (tuple(EARS),))
+HAND = (0.4, 48, tuple((arm.wrist, arm.index_finger) for arm in ARMS))
+# A detail has a thirtieth of the picture's pixels: with a full say its few would be pushed thirty
+# times as hard, until dark spots make up for a mouth.
+_SAY = (1.0, 1.0, 0.05, 0.05, 0.05)
+_MAGNIFIED = 2.0
+
+
+class Discriminator(nn.Module):
+    """Judges patches: (N, channels, H, W) to verdicts (N, 1, about H / 8, W / 8) and features."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        sides = [channels, 24, 48, 80]
+        self.layers = nn.ModuleList(
+            [spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in pairwise(sides)]
+        )
+        self.verdict = spectral_norm(nn.Conv2d(sides[-1], 1, 3, padding=1))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        features = []
+        for layer in self.layers:
+            x = nn.functional.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        return self.verdict(x), features
+
+
+class Discriminators(nn.Module):
+    """All discriminators: pairs of consecutive pictures at two scales, the face, the hands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = Discriminator(6), Discriminator(6)
+        self.face, self.hand = Discriminator(3), Discriminator(3)
+
+    def forward(
+        self, pictures: torch.Tensor, landmarks: torch.Tensor
+    ) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+        """Judge.
+
+        Args:
+            pictures: (2 N, 3, H, W) in [0, 1]; those of odd index follow on the ones before.
+            landmarks: (2 N, 33, 2) in pixels.
+        """
+        count, _, height, width = pictures.shape
+        pairs = pictures.reshape(count // 2, 6, height, width) * 2 - 1
+        smaller = nn.functional.avg_pool2d(pairs, 2)
+        # Cloth and skin have fine patterns too faint for a judge that spectral normalisation
+        # keeps from being picky, so they are shown to it magnified.
+        details = pairs - nn.functional.avg_pool2d(pairs, 5, 1, 2, count_include_pad=False)
+        verdicts = [self.fine(pairs + _MAGNIFIED * details), self.coarse(smaller)]
+        for judge, (side, pixels, middles) in ((self.face, FACE), (self.hand, HAND)):
+            for middle in middles:
+                verdicts.append(
+                    judge(square_around(pictures, landmarks, middle, side, pixels) * 2 - 1)
+                )
+        return verdicts
+
+
+def torso_pixels(landmarks: torch.Tensor, height: int) -> torch.Tensor:
+    """Length of the torso (N,) in pixels; seen from above it is short, head and hands are not."""
+    torso = (landmarks[:, SHOULDERS].mean(1) - landmarks[:, HIPS].mean(1)).norm(dim=-1)
+    return torso.clamp(min=0.2 * height)
+
+
+def square_around(
+    pictures: torch.Tensor,
+    landmarks: torch.Tensor,
+    middle: Sequence[int],
+    side: float,
+    pixels: int,
+) -> torch.Tensor:
+    """A square around the middle of two landmarks, (N, C, pixels, pixels)."""
+    height, width = pictures.shape[2:]
+    half = torso_pixels(landmarks, height) * side / 2
+    centre = landmarks[:, list(middle)].mean(1)
+    steps = torch.linspace(-1, 1, pixels, device=pictures.device)
+    x = (centre[:, :1] + half[:, None] * steps) / width * 2 - 1
+    y = (centre[:, 1:] + half[:, None] * steps) / height * 2 - 1
+    grid = torch.stack([x[:, None].expand(-1, pixels, -1), y[..., None].expand(-1, -1, pixels)], -1)
+    return nn.functional.grid_sample(
+        pictures.float(), grid, padding_mode="border", align_corners=False
+    )

@@ -1,0 +1,76 @@
+"""Stage 1 at work: a song goes in, poses come out. ONNX Runtime only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dancing.body.poses import PoseSequence
+from dancing.bundle import Bundle
+from dancing.errors import DancingError
+from dancing.family import family
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dancing.music.song import Song
+
+    Floats = NDArray[np.float64]
+
+
+class Choreographer:
+    """Makes poses to a song with the motion model of a bundle.
+
+    Args:
+        bundle: name of an embedded dancer, path of a bundle, or an open `Bundle`.
+
+    Raises:
+        DancingError: when the bundle cannot be used or holds no motion model.
+    """
+
+    def __init__(self, bundle: str | Path | Bundle = "default") -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
+        settings = self.bundle.settings("motion")
+        self._placement = settings["placement"]
+        self._runtime = family("motion", settings["model"]).runtime(self._run, settings)
+
+    def __call__(
+        self,
+        song: Song,
+        seed: int = 0,
+        placement: dict[str, float] | None = None,
+        *,
+        energy: float = 1.0,
+        keep: PoseSequence | None = None,
+        start_pose: PoseSequence | None = None,
+    ) -> PoseSequence:
+        """Dance to a song.
+
+        Args:
+            song: what `load_song` returns.
+            seed: the same seed gives the same dance.
+            placement: where the dancer stands in the picture: mid-hip `x` and `y` and `torso`
+                length as fractions of width, height and height, and the picture's `aspect`.
+                Default: as in the model's training data.
+            energy: 0 (stands) to 2 (as vigorous as it gets); 1 is what the music asks for.
+            keep: poses from the song's beginning, with world landmarks, that are kept; what has
+                a visibility below 0.5, and what comes after their end, is filled in.
+            start_pose: the dance begins with the first of these poses, with world landmarks.
+
+        Returns:
+            Poses of the song's length at 30 frames a second, with the song's beats, and world
+            landmarks if the model makes them.
+
+        Raises:
+            DancingError: when the model cannot do what is asked for.
+        """
+        if not 0 <= energy <= 2:
+            raise DancingError(f"energy is {energy:g}, but a number from 0 to 2 is needed")
+        place = placement or self._placement
+        wishes = {"energy": energy, "keep": keep, "start_pose": start_pose}
+        return self._runtime(song, seed, place, **wishes)
+
+    def _run(self, inputs: dict[str, Any]) -> list[NDArray[Any]]:
+        return self.bundle.run("motion", inputs)

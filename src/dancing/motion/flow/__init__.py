@@ -1,0 +1,1 @@
+"""Flow matching in beat time, the default motion model."""

@@ -1,0 +1,261 @@
+"""Training data of `flow`: windows of dances in beat time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import gaussian_filter1d
+from torch.utils.data import Dataset as TorchDataset
+
+from dancing.body import kinematics
+from dancing.body.poses import interpolate
+from dancing.body.skeleton import ARMS, BODY_JOINTS, HEAD, HIPS, LEGS
+from dancing.data.dataset import Clip
+from dancing.errors import DancingError
+from dancing.motion.flow.features import TEMPO_STD
+from dancing.music.counts import PHRASE, count
+
+_MIN_EPOCH = 4096
+
+
+class Phrases(TorchDataset[dict[str, torch.Tensor]]):
+    """Windows of dances in beat time: `counts` counts of `frames` poses each.
+
+    'dance' (T, CHANNELS) standardised packed poses; 'valid' (T,) 0 beyond the end of a short clip;
+    'known' and 'mask' (T, CHANNELS) what the model is told of the dance, and 1 where it is; 'mfcc'
+    (T, n_mfcc) standardised, 0 where unknown; 'context' (T, 11), see `dancing.motion.flow`.
+
+    Args:
+        clips: clips of open datasets with world landmarks and beats; others are left out.
+        counts: of a window; clips of at least half as many are used.
+        frames: poses a count.
+        n_mfcc: features a frame that the model wants.
+        facts: those of the data that the model began with, when it goes on with others; the scale
+            of everything is theirs, and only the body and the camera are these data's.
+        augment: mirror, change tempo, hide parts of what is known at random, and repeat a small
+            set, so that an epoch is not too short.
+
+    Raises:
+        DancingError: when no clip fits.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        counts: int,
+        frames: int,
+        n_mfcc: int,
+        *,
+        augment: bool,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        self.frames = frames
+        self._counts, self._augment = counts, augment
+        usable = [c for c in clips if c.world is not None and c.beats is not None]
+        usable = [c for c in usable if len(c.beats) >= counts // 2]  # type: ignore[arg-type]
+        if not usable:
+            raise DancingError(
+                f"no clip has world landmarks and {counts // 2} beats; this model needs both "
+                "('dancing prepare' finds them in videos with music)"
+            )
+        self._dances: list[dict[str, Any]] = []
+        focal = kinematics.fit_focal(
+            [(c.landmarks, c.world, c.aspect) for c in usable if c.world is not None]
+        )
+        homes, lengths = [], []
+        for clip in usable:
+            if clip.mfcc is not None and clip.mfcc.shape[1] != n_mfcc:
+                raise DancingError(
+                    f"clip '{clip.name}' has {clip.mfcc.shape[1]} MFCC, the model wants {n_mfcc}"
+                )
+            dance, home = _in_counts(clip, focal, frames, n_mfcc)
+            if len(dance["dance"]) >= counts * frames // 2:
+                self._dances.append(dance)
+                homes.append(home)
+                lengths.append(kinematics.bone_lengths(clip.world))  # type: ignore[arg-type]
+        if not self._dances:
+            raise DancingError(f"no clip lasts {counts // 2} counts; this model needs longer ones")
+        self.facts = (facts or self._facts()) | {
+            "body": {
+                "focal": round(focal, 4),
+                "home": np.median(homes, 0).round(4).tolist(),
+                "bones": np.median(lengths, 0).round(5).tolist(),
+            }
+        }
+        self._mean, self._std = (np.array(self.facts[key], np.float32) for key in ("mean", "std"))
+        music = self.facts["music"]
+        self._mfcc_std = np.array(music["mfcc_std"], np.float32)
+        self._vigour = music["vigour_mean"], music["vigour_std"]
+        self.order, self.signs = kinematics.mirror_map()
+        starts = [max(1, len(d["dance"]) // frames - counts + 1) for d in self._dances]
+        step = 1 if augment else counts // 2
+        self._windows = [(k, at) for k, n in enumerate(starts) for at in range(0, n, step)]
+        self._repeats = -(-_MIN_EPOCH // len(self._windows)) if augment else 1
+
+    def __len__(self) -> int:
+        return len(self._windows) * self._repeats
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        which, start = self._windows[index % len(self._windows)]
+        source = self._dances[which]
+        random = np.random.default_rng(int(torch.randint(2**31, ())) if self._augment else index)
+        part = slice(start * self.frames, (start + self._counts) * self.frames)
+        raw = source["dance"][part]
+        if self._augment and random.random() < 0.5:
+            raw = raw[:, self.order] * self.signs
+        dance = ((raw - self._mean) / self._std).astype(np.float32)
+        mfcc = source["mfcc"][part] / self._mfcc_std
+        phase, vigour, tempo = (source[key][part] for key in ("phase", "vigour", "tempo"))
+        heard = source["heard"]
+        if self._augment:
+            # The same dance a little slower or faster is as vigorous for its tempo.
+            faster = random.uniform(-0.12, 0.12)
+            tempo, vigour = tempo + faster, vigour + faster
+            mfcc = mfcc + random.normal(0, 0.3, mfcc.shape[1]) + random.normal(0, 0.1, mfcc.shape)
+            if not heard or random.random() < _UNHEARD:
+                heard, mfcc = 0.0, 0 * mfcc
+            if random.random() < _UNHEARD:
+                phase = 0 * phase
+        context = np.column_stack(
+            [
+                phase,
+                np.full(len(dance), heard),
+                (vigour - self._vigour[0]) / self._vigour[1],
+                tempo / TEMPO_STD,
+            ]
+        )
+        mask = _hidden(random, self._counts, self.frames)
+        known = dance + random.normal(0, _BLUR, dance.shape).astype(np.float32)
+        arrays = {"dance": dance, "known": known, "mask": mask, "mfcc": mfcc, "context": context}
+        frames = self._counts * self.frames
+        arrays = {k: np.pad(v, ((0, frames - len(v)), (0, 0)), "edge") for k, v in arrays.items()}
+        arrays["valid"] = (np.arange(frames) < len(dance)).astype(np.float32)
+        arrays["mask"] = mask * arrays["valid"][:, None]
+        return {key: torch.from_numpy(np.float32(value)) for key, value in arrays.items()}
+
+    def standardised(self) -> Iterator[NDArray[np.float64]]:
+        """Whole dances (T, CHANNELS)."""
+        for dance in self._dances:
+            yield (dance["dance"] - self._mean) / self._std
+
+    def _facts(self) -> dict[str, Any]:
+        """Scale of channels and music, and how vigour goes with tempo and loudness."""
+        every = np.concatenate([d["dance"] for d in self._dances])
+        change = np.concatenate([np.diff(d["dance"], axis=0) for d in self._dances])
+        std = np.maximum(every.std(0), 0.005)
+        vigour = np.concatenate([d["vigour"] for d in self._dances])
+        tempo = np.concatenate([d["tempo"] for d in self._dances])
+        heard = [d["mfcc"] for d in self._dances if d["heard"]] or [np.ones((1, 1))]
+        rise = float(np.clip(np.cov(tempo, vigour)[0, 1] / max(tempo.var(), 1e-4), 0.0, 1.0))
+        within = [d["vigour"] - d["vigour"].mean() for d in self._dances]
+        return {
+            "mean": every.mean(0).round(5).tolist(),
+            "std": std.round(5).tolist(),
+            "change_std": (change.std(0) / std).clip(0.01).round(5).tolist(),
+            "music": {
+                "mfcc_std": np.concatenate(heard).std(0).clip(1.0).round(4).tolist(),
+                "vigour_mean": round(float(vigour.mean()), 4),
+                "vigour_std": round(float(vigour.std()), 4),
+                "vigour_at_tempo": round(rise, 4),
+                "tempo_mean": round(float(tempo.mean()), 4),
+                "vigour_within": round(float(np.concatenate(within).std()), 4),
+            },
+        }
+
+
+def principal_components(phrases: Phrases, components: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The directions in which counts of a dance, and their mirror images, vary most.
+
+    Returns:
+        basis (components, frames * CHANNELS), orthonormal, and the variance (components,) in each,
+        the largest first; of standardised poses, about 0.
+    """
+    total = np.zeros(())
+    number = 0
+    for dance in phrases.standardised():
+        for poses in (dance, dance[:, phrases.order] * phrases.signs):
+            rows = poses[: len(poses) // phrases.frames * phrases.frames]
+            rows = rows.reshape(-1, phrases.frames * kinematics.CHANNELS)
+            total = total + rows.T @ rows
+            number += len(rows)
+    variance, axes = np.linalg.eigh(total / number)
+    best = np.argsort(variance)[::-1][:components]
+    return (
+        torch.from_numpy(np.float32(axes.T[best])),
+        torch.from_numpy(np.float32(variance[best].clip(1e-6))),
+    )
+
+
+_UNHEARD = 0.3  # how often music, and the place in the phrase, are not told
+_BLUR = 0.03  # of what is known, in standard deviations: it comes from the model itself later
+# Of the body, by their landmarks: what may be known alone.
+_PARTS = (HEAD, *ARMS, tuple(HIPS), *(leg[1:] for leg in LEGS))
+
+
+def _hidden(random: np.random.Generator, counts: int, frames: int) -> NDArray[np.float32]:
+    """A random mask of what is known: the first half most often, as when a dance goes on."""
+    mask = np.zeros((counts * frames, kinematics.CHANNELS), np.float32)
+    kind = random.random()
+    if kind < 0.55:
+        mask[: counts // 2 * frames] = 1
+    elif kind < 0.65:  # a pose, or some, to begin with
+        mask[: int(random.integers(1, counts // 2 * frames))] = 1
+    elif kind < 0.8:  # a gap to fill
+        ends = np.sort(random.integers(0, counts * frames, 2))
+        mask[: ends[0]] = mask[ends[1] :] = 1
+    if 0.8 <= kind < 0.9 or random.random() < 0.05:  # parts of the body
+        for part in _PARTS:
+            if random.random() < 0.5:
+                channels = [3 * joint + axis for joint in part for axis in range(3)]
+                mask[:, channels] = 1
+    return mask
+
+
+def _in_counts(
+    clip: Clip, focal: float, frames: int, n_mfcc: int
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """A clip in beat time, and where in the room its dancer is at home."""
+    assert clip.world is not None and clip.beats is not None
+    place = kinematics.locate(clip.landmarks, clip.world, clip.aspect, focal, clip.fps)
+    home = np.median(place, axis=0)
+    place = place - home
+    world = clip.world.astype(np.float64)
+    down = kinematics.contacts(world + place[:, None], clip.fps)
+    seconds = np.arange(len(clip)) / clip.fps
+    counts = count(clip.beats, clip.downbeats, clip.duration)
+    first = int(np.ceil(counts.positions(np.array([0.0]))[0]))
+    last = int(counts.positions(seconds[-1:])[0])
+    positions = np.arange(first * frames, last * frames) / frames
+    times = counts.at(positions)
+    packed = kinematics.pack(world, place, 2.0 * down - 1)
+    dance = CubicSpline(seconds, packed)(times) if len(seconds) > 3 else packed[:0]
+    dance[:, -2:] = np.clip(dance[:, -2:], -1, 1)
+    whole = positions.astype(int)
+    phase = np.zeros((len(positions), PHRASE))
+    known = counts.phase[whole] >= 0
+    phase[known, counts.phase[whole][known]] = 1
+    joints = list(BODY_JOINTS)
+    speed = np.linalg.norm(np.diff((world + place[:, None])[:, joints], axis=0), axis=-1)
+    curve = np.append(speed.mean(1), 0.0)[: len(seconds) - 1] * clip.fps
+    smooth = gaussian_filter1d(
+        np.interp(times, seconds[:-1] + 0.5 / clip.fps, curve), 2.0 * frames, mode="nearest"
+    )
+    rows = clip.features_at_poses()
+    mfcc = np.zeros((len(positions), n_mfcc))
+    if rows is not None:
+        rows = rows - rows.mean(0)
+        mfcc = interpolate(rows.astype(np.float64), times * clip.fps)
+    found = {
+        "dance": dance,
+        "mfcc": mfcc,
+        "heard": float(rows is not None),
+        "phase": phase,
+        "vigour": np.log(smooth + 0.05),
+        "tempo": np.log(counts.tempo[whole] / 100),
+    }
+    return found, home

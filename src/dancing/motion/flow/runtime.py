@@ -1,0 +1,283 @@
+"""The motion model `flow` at work: phrase after phrase of dance, in beat time, for any length.
+
+Each window is half known (the end of the one before), so that phrases join without a seam. The
+finished dance is warped to the song's beats; then bones get their lengths, standing feet stand,
+and where the music stops the dancer comes to rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
+
+from dancing.body import kinematics
+from dancing.body.poses import PoseSequence, interpolate
+from dancing.body.skeleton import FEET, HIPS, SHOULDERS
+from dancing.media import FPS
+from dancing.motion.flow.features import FRAMES, TEMPO_STD
+from dancing.motion.flow.stage import Held, Stage, kept_exactly
+from dancing.music.counts import PHRASE, Counts, count, sounding, surge
+from dancing.music.counts import energy as count_energy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dancing.music.song import Song
+
+    Floats = NDArray[np.float64]
+
+
+STEPS = 20
+"""Steps from noise to dance."""
+LEAD = 0.03
+"""Seconds by which the dance goes before the beat: in the data, poses are reached on the beat, and
+the body comes to rest a little later."""
+_FAITHFUL = 0.9  # correlation of vigour with loudness; the rest is the dancer's mood
+_EAGER = 0.2  # logarithm by which dances fall short of the vigour that the model is told
+_VARIED = 2.0  # how much more the vigour is varied than in the data, as dances vary less than told
+_UNSURE = 1.0  # how much calmer the dance is where no beat is heard, in standard deviations
+_CALMEST, _WILDEST = -2.5, 2.2  # vigour in standard deviations, within what training has shown
+_REST = 0.2  # seconds: standard deviation of the Gaussian by which dance and rest are blended
+_SHORTEST_REST = 0.5  # seconds of silence that are no more than an accent
+
+
+class Runtime:
+    """Dances to songs with a `flow` model.
+
+    Args:
+        run: the network: named inputs to its outputs, here one, the dance (1, T, CHANNELS).
+        settings: the card's entry of the motion model.
+    """
+
+    def __init__(
+        self, run: Callable[[dict[str, Any]], list[NDArray[Any]]], settings: dict[str, Any]
+    ) -> None:
+        self._run = run
+        self._counts = int(settings["window"]) // FRAMES
+        self._mean, self._std = (np.array(settings[key]) for key in ("mean", "std"))
+        self._music = settings["music"]
+        self._mfcc_std = np.array(self._music["mfcc_std"])
+        body = settings["body"]
+        self.focal = float(body["focal"])
+        self.home = np.array(body["home"])
+        self.bones = [float(length) for length in body["bones"]]
+        points, _ = kinematics.unpack(self._mean[None])
+        points = kinematics.with_bones(points, self.bones)[0]
+        shoulders = points[SHOULDERS].mean(0) - points[HIPS].mean(0)
+        self.torso = float(np.linalg.norm(shoulders))
+        """Length in metres."""
+        self._rest = kinematics.standing(points - points[HIPS].mean(0), self.bones)
+
+    def __call__(
+        self,
+        song: Song,
+        seed: int,
+        place: dict[str, float],
+        *,
+        energy: float = 1.0,
+        keep: PoseSequence | None = None,
+        start_pose: PoseSequence | None = None,
+    ) -> PoseSequence:
+        """A dance in the room, seen by the camera and put at its place in the frame.
+
+        See `dancing.motion.choreographer.Choreographer` for the arguments.
+        """
+        stage = Stage(self.focal, self.home, self.torso, place)
+        held = given = None
+        if start_pose is not None:
+            held = stage.held(start_pose[:1], "the start pose")
+        if keep is not None:
+            given = keep.resampled(FPS)
+            held = stage.held(given, "the poses to keep")
+        points = self.dance(song, seed, energy, held)
+        landmarks = stage.landmarks(points).astype(np.float32)
+        world = (points - points[:, HIPS].mean(1, keepdims=True)).astype(np.float32)
+        made = PoseSequence(landmarks, FPS, world=world, beats=song.beats, aspect=place["aspect"])
+        return made if given is None else kept_exactly(made, given)
+
+    def dance(
+        self, song: Song, seed: int = 0, energy: float = 1.0, held: Held | None = None
+    ) -> Floats:
+        """Points (T, 33, 3) in the room at 30 frames a second, T frames of the song.
+
+        Args:
+            energy: 0 (stands) to 2 (as vigorous as it gets), 1 is what the music asks for.
+            held: given poses.
+        """
+        random = np.random.default_rng(seed)
+        frames = max(1, round(song.duration * FPS))
+        counts = count(song.beats, song.downbeats, song.duration)
+        mfcc, context = self._heard(song, counts, energy, random)
+        dance = self._phrases(mfcc, context, self._given(held, counts), random)
+        points = self.warped(dance, counts.positions(np.arange(frames) / FPS + LEAD))
+        moving = self._moving(song, frames) * min(1.0, 2 * energy)
+        return self._at_rest(points, moving) + self.home
+
+    def warped(self, dance: NDArray[np.float32], positions: Floats) -> Floats:
+        """A standardised dance at rising positions on the counts: points (T, 33, 3), at home 0."""
+        channels = _between(_joined(dance), positions * FRAMES) * self._std + self._mean
+        points, down = kinematics.unpack(channels)
+        points = kinematics.with_bones(points, self.bones)
+        return kinematics.plant_feet(points, down > 0)
+
+    def _heard(
+        self, song: Song, counts: Counts, energy: float, random: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """What the model is told of the music: MFCC and context of every pose in beat time."""
+        music = self._music
+        tempo = np.log(counts.tempo / 100)
+        moods = np.repeat(random.standard_normal(len(counts) // PHRASE + 2), PHRASE)
+        mood = gaussian_filter1d(moods, 2.0)[: len(counts)]
+        loud = surge(count_energy(song.mfcc, counts))
+        wish = _FAITHFUL * loud + np.sqrt(1 - _FAITHFUL**2) * mood
+        if not counts.heard:
+            wish = wish - _UNSURE
+        vigour = (
+            _VARIED * music["vigour_within"] * wish
+            + music["vigour_at_tempo"] * (tempo - music["tempo_mean"])
+            + np.log(max(energy, 0.1))
+            + _EAGER
+        ) / music["vigour_std"]
+        phase = np.zeros((len(counts), PHRASE))
+        known = counts.phase >= 0
+        phase[known, counts.phase[known]] = 1
+        each = np.column_stack(
+            [
+                phase,
+                np.ones(len(counts)),
+                np.clip(vigour, _CALMEST, _WILDEST),
+                tempo / TEMPO_STD,
+            ]
+        )
+        positions = np.arange(len(counts) * FRAMES) / FRAMES
+        rows = song.mfcc - song.mfcc.mean(0)
+        mfcc = interpolate(rows.astype(np.float64), counts.at(positions) * FPS) / self._mfcc_std
+        return mfcc, np.repeat(each, FRAMES, 0)
+
+    def _given(self, held: Held | None, counts: Counts) -> tuple[Floats, Floats] | None:
+        """Held poses in beat time, standardised, and the mask of what is known."""
+        if held is None:
+            return None
+        positions = np.arange(len(counts) * FRAMES) / FRAMES
+        at = (counts.at(positions) - LEAD) * FPS
+        below, above = (
+            held.known[np.clip(rounded, 0, len(held.known) - 1).astype(int)]
+            for rounded in (np.floor(at), np.ceil(at))
+        )
+        known = (below & above).astype(np.float64)
+        # The song may begin, and what is given end, between two poses.
+        half = np.gradient(at)[:, None] / 2
+        known *= (at[:, None] >= -half) & (at[:, None] <= len(held.known) - 1 + half)
+        return (interpolate(held.channels, at) - self._mean) / self._std, known
+
+    def _phrases(
+        self,
+        mfcc: Floats,
+        context: Floats,
+        given: tuple[Floats, Floats] | None,
+        random: np.random.Generator,
+    ) -> NDArray[np.float32]:
+        """The whole dance in beat time, standardised: (T, CHANNELS)."""
+        window, hop = self._counts * FRAMES, self._counts // 2 * FRAMES
+        length = len(mfcc)
+        dance = np.zeros((length + window, kinematics.CHANNELS), np.float32)
+        for start in range(0, max(length - hop, 1), hop):
+            part = slice(start, start + window)
+            known = dance[part].copy()
+            mask = np.zeros_like(known)
+            if given is not None:
+                values, flags = (_padded(rows, start, window) for rows in given)
+                mask = flags.astype(np.float32)
+                known = np.where(mask > 0, values, known).astype(np.float32)
+            if start:
+                mask[:hop], known[:hop] = 1, dance[start : start + hop]
+            conditions = {
+                "mask": mask[None],
+                "mfcc": _padded(mfcc, start, window).astype(np.float32)[None],
+                "context": _padded(context, start, window).astype(np.float32)[None],
+            }
+            dance[part] = self._sample(known, conditions, random)
+        return dance[:length]
+
+    def _sample(
+        self, known: NDArray[np.float32], conditions: dict[str, Any], random: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """One window: Euler's steps along the velocity from noise to the dance."""
+        mask = conditions["mask"][0] > 0
+        point = random.standard_normal(known.shape).astype(np.float32)
+        for step in range(STEPS):
+            point = np.where(mask, known, point)
+            time = np.array([step / STEPS], np.float32)
+            found = self._run({"point": point[None], "time": time, **conditions})[0][0]
+            point = point + (found - point) / (STEPS - step)
+        return np.where(mask, known, point)
+
+    def _moving(self, song: Song, frames: int) -> Floats:
+        """(frames,) 1 where there is music to dance to, 0 in silence, smooth in between."""
+        sounds = sounding(song.mfcc, frames)
+        width = np.ones(round(_SHORTEST_REST * FPS))
+        # Padded, so that the song's ends are not taken for silence.
+        sounds = np.pad(sounds, len(width), "edge")
+        sounds = binary_opening(binary_closing(sounds, width), width[: len(width) // 2])
+        smooth = gaussian_filter1d(sounds.astype(np.float64), _REST * FPS, mode="nearest")
+        return smooth[len(width) : len(width) + frames]
+
+    def _at_rest(self, points: Floats, moving: Floats) -> Floats:
+        """The dance, blended into standing still where it shall not move."""
+        if moving.min() >= 1 - 1e-6:
+            return points
+        # Where the dancer was when the music stopped; when it goes on, the dance is elsewhere.
+        last = np.maximum.accumulate(np.where(moving > 0.5, np.arange(len(moving)), 0))
+        spot = points[last][:, HIPS].mean(1) * [1.0, 0.0, 1.0]
+        spot = gaussian_filter1d(spot, 2 * _REST * FPS, axis=0, mode="nearest")
+        share = moving[:, None, None]
+        blend = share * points + (1 - share) * (self._rest + spot[:, None] + self._floor(points))
+        return kinematics.with_bones(blend, self.bones)
+
+    def _floor(self, points: Floats) -> Floats:
+        """How far the pose at rest is moved down or up to stand on the dance's floor."""
+        floor = np.percentile(points[:, FEET, 1].max(1), 80)
+        return np.array([0.0, floor - self._rest[FEET, 1].max(), 0.0])
+
+
+def _joined(dance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A dance (T, d) without the small steps that it takes between two counts.
+
+    The model makes each count as a whole, so that its error jumps where the next begins. What the
+    jump is more than the speed around it is shared out to the poses on both sides.
+    """
+    dance = dance.copy()
+    first = np.arange(FRAMES, len(dance) - 2, FRAMES)
+    speed = (dance[first - 1] - dance[first - 2] + dance[first + 1] - dance[first]) / 2
+    jump = dance[first] - dance[first - 1] - speed
+    for away in range(_SHARED):
+        part = 0.5 * np.cos(np.pi / 2 * (away + 0.5) / _SHARED) ** 2 * jump
+        dance[first - 1 - away] += part
+        dance[first + away] -= part
+    return dance
+
+
+_SHARED = 4  # poses on either side
+
+
+def _between(rows: NDArray[np.float32], positions: Floats) -> Floats:
+    """Rows (T, d) at rising fractional positions, by cubic splines, a stretch at a time."""
+    parts = []
+    for first in range(0, len(positions), _STRETCH):
+        at = positions[first : first + _STRETCH]
+        low = max(int(at[0]) - _MARGIN, 0)
+        near = rows[low : int(at[-1]) + _MARGIN]
+        parts.append(CubicSpline(np.arange(len(near)), near)(at - low))
+    return np.concatenate(parts)
+
+
+_STRETCH, _MARGIN = 1800, 12  # of the song and of the dance; a spline forgets within some rows
+
+
+def _padded(rows: Floats, start: int, length: int) -> Floats:
+    """Rows from a place on; the last one is repeated."""
+    return rows[np.minimum(np.arange(start, start + length), len(rows) - 1)]

@@ -1,0 +1,175 @@
+"""Flow matching in training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dancing.body.drawing import draw_poses
+from dancing.body.kinematics import CHANNELS, unpack
+from dancing.data.dataset import Clip
+from dancing.motion.flow.data import Phrases, principal_components
+from dancing.motion.flow.features import CONTEXT, FRAMES
+from dancing.motion.flow.network import Config, Denoiser
+from dancing.training.module import TrainingModule, moving_average
+
+_SCALE = ("mean", "std", "change_std", "music")
+BATCH_SIZE, EPOCHS = 64, 100
+_NEAREST = 0.1  # to the end of the line, where the velocity's weight would be infinite
+
+
+class Training(TrainingModule):
+    """Flow matching in training. Batches are those of `dancing.motion.data.Phrases`."""
+
+    config: Config
+
+    def __init__(self, config: Config, origin: dict[str, Any]) -> None:
+        super().__init__(config, origin)
+        self.network = Denoiser(config)
+        if "basis" in origin:  # else it comes with the weights
+            self.network.basis.copy_(origin["basis"])
+            self.network.variance.copy_(origin["variance"])
+        # What dances: an average over the last steps.
+        self.averaged = moving_average(self.network)
+        self.spread = nn.Buffer(torch.tensor(origin["change_std"]))
+        self._examples: dict[str, torch.Tensor] = {}
+
+    def losses(
+        self, network: nn.Module, batch: dict[str, torch.Tensor], time: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean squared errors (N,) of the dance and of its change from pose to pose."""
+        dance, known, mask = batch["dance"], batch["known"], batch["mask"]
+        along = time[:, None, None]
+        point = along * dance + (1 - along) * torch.randn_like(dance)
+        point = torch.where(mask > 0, known, point)
+        found = network(point, time, mask, batch["mfcc"], batch["context"]).float()
+        wanted = batch["valid"][..., None] * (1 - mask)
+        share = wanted.sum((1, 2)).clamp(min=1)
+        error = (wanted * (found - dance).square()).sum((1, 2)) / share
+        whole = torch.where(wanted > 0, found, dance)
+        change = (whole - dance).diff(dim=1) / self.spread
+        return error, change.square().sum((1, 2)) / share
+
+    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
+        time = torch.sigmoid(torch.randn(len(batch["dance"]), device=self.device) - 0.4)
+        error, change = self.losses(self.network, batch, time)
+        weight = 1 / (1 - time).clamp(min=_NEAREST).square()
+        loss = (weight * (error + 0.25 * change)).mean()
+        self.log_dict({"train_error": error.mean(), "train_change": change.mean()}, prog_bar=True)
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.clip_gradients(optimizer, gradient_clip_val=1.0)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.averaged.update_parameters(self.network)
+
+    def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
+        # The same times and noise each time, so that the figures can be compared.
+        with torch.random.fork_rng():
+            torch.manual_seed(index)
+            time = (torch.arange(len(batch["dance"]), device=self.device) + 0.5) / len(
+                batch["dance"]
+            )
+            error, change = self.losses(self.averaged, batch, time)
+        self.log_dict({"val_error": error.mean(), "val_change": change.mean()}, prog_bar=True)
+        if index == 0:
+            self._examples = batch
+
+    def on_train_batch_start(self, batch: dict[str, torch.Tensor], _: int) -> None:
+        self._examples = self._examples or batch
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=self.config.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=0.01,
+        )
+        steps = self.config.steps
+
+        def rate(step: int) -> float:
+            falling = 0.1 + 0.45 * (1 + math.cos(math.pi * min(step / steps, 1)))
+            return min(step / 200, 1) * falling
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def figure(self) -> NDArray[np.uint8]:
+        """Three windows: real poses over time above generated ones with the same first half."""
+        batch = {name: value[:3] for name, value in self._examples.items()}
+        mask = torch.zeros_like(batch["mask"])
+        mask[:, : mask.shape[1] // 2] = 1
+        dance = batch["dance"]
+        point = torch.randn_like(dance)
+        for step in range(10):
+            time = torch.full((len(dance),), step / 10, device=dance.device)
+            point = torch.where(mask > 0, dance, point)
+            found = self.averaged(point, time, mask, batch["mfcc"], batch["context"])
+            point = point + (found - point) / (10 - step)
+        rows = [row for pair in zip(dance, point, strict=True) for row in pair]
+        mean, std = (np.array(self.origin[key]) for key in ("mean", "std"))
+        pictures = []
+        for row in rows:
+            points, _ = unpack(row.float().cpu().numpy() * std + mean)
+            pictures.append(draw_poses((points[..., :2] / 0.5).astype(np.float32)))
+        return np.concatenate(pictures)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {f"network.{k}": v for k, v in self.averaged.module.state_dict().items()}
+
+    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
+        self.network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items()})
+        self.averaged.module.load_state_dict(self.network.state_dict())
+
+    def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], list[str]]:
+        window = self.config.window
+        example = {
+            "point": torch.zeros(1, window, CHANNELS),
+            "time": torch.zeros(1),
+            "mask": torch.zeros(1, window, CHANNELS),
+            "mfcc": torch.zeros(1, window, self.config.n_mfcc),
+            "context": torch.zeros(1, window, CONTEXT),
+        }
+        return self.averaged.module, example, ["dance"]
+
+    def card(self) -> dict[str, Any]:
+        facts = {"window": self.config.window, "placement": self.origin["placement"]}
+        return facts | {key: self.origin[key] for key in (*_SCALE, "body")}
+
+
+def usable(clips: Sequence[Clip]) -> list[Clip]:
+    """Clips with world landmarks and beats; all where there are none, so that the error says so."""
+    found = [clip for clip in clips if clip.world is not None and clip.beats is not None]
+    return found or list(clips)
+
+
+def data(
+    config: Config,
+    kept: Sequence[Clip],
+    held_out: Sequence[Clip],
+    *,
+    known: dict[str, Any] | None,
+    **_: Any,
+) -> tuple[Phrases, Phrases | None, dict[str, Any]]:
+    """Training and validation data, and what `Training` needs to know of them.
+
+    Args:
+        known: the card's entry of the model that is trained further, whose scale is kept.
+    """
+    shape = config.counts, FRAMES, config.n_mfcc
+    facts = None if known is None else {key: known[key] for key in _SCALE}
+    train = Phrases(kept, *shape, augment=True, facts=facts)
+    # Figures on the same scale.
+    held = Phrases(held_out, *shape, augment=False, facts=train.facts) if held_out else None
+    basis, variance = principal_components(train, config.components)
+    return train, held, train.facts | {"basis": basis, "variance": variance}

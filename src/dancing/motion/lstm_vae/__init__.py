@@ -1,0 +1,1 @@
+"""The reference motion model: an LSTM variational autoencoder."""

@@ -1,0 +1,114 @@
+"""What a model family gives to training and export."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Timer
+from torch.optim.swa_utils import AveragedModel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+_DECAY = 0.999
+
+
+class TrainingModule(L.LightningModule):
+    """A model family in training. Each family's file has one of these, named `Training`.
+
+    Attributes:
+        exact: parts of names of layers that keep full precision in the export; see `calibration`.
+
+    Args:
+        config: the family's `Config`: dimensions and hyperparameters.
+        origin: where the data come from, kept in the checkpoint: see `describe_data`.
+    """
+
+    exact: tuple[str, ...] = ()
+
+    def __init__(self, config: Any, origin: dict[str, Any]) -> None:
+        super().__init__()
+        self.config = config
+        self.origin = origin
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep in the checkpoint what it takes to build this module again."""
+        checkpoint["hyper_parameters"] = {
+            "config": dataclasses.asdict(self.config),
+            "origin": self.origin,
+        }
+
+    def progress(self) -> float:
+        """The part of the training that is done, 0 to 1, by epochs or by time."""
+        trainer = self.trainer
+        assert trainer.max_epochs is not None
+        batches = trainer.fit_loop.batch_idx / max(1, int(trainer.num_training_batches))
+        done = (trainer.current_epoch + min(1.0, batches)) / trainer.max_epochs
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Timer):
+                left = callback.time_remaining()
+                if left is not None:
+                    elapsed = callback.time_elapsed()
+                    done = max(done, elapsed / max(elapsed + left, 1e-9))
+        return min(1.0, done)
+
+    def figure(self) -> NDArray[np.uint8]:
+        """A picture (H, W, 3) of what the model makes now."""
+        raise NotImplementedError
+
+    def deployed(self) -> tuple[torch.nn.Module, dict[str, torch.Tensor], list[str]]:
+        """What is exported to ONNX: the module, example inputs by name, the outputs' names."""
+        raise NotImplementedError
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What the bundle keeps to go on training from."""
+        return self.state_dict()
+
+    def begin(self) -> None:
+        """Prepare the first weights, where there are none to go on from."""
+
+    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
+        """Go on from what `weights` kept.
+
+        Raises:
+            RuntimeError: when they are of another model.
+        """
+        self.load_state_dict(weights)
+
+    def dynamic_axes(self) -> dict[str, dict[int, str]]:
+        """Which axes of the exported inputs and outputs vary; by default the batch."""
+        _, inputs, outputs = self.deployed()
+        return {name: {0: "batch"} for name in [*inputs, *outputs]}
+
+    def calibration(self) -> list[dict[str, NDArray[Any]]]:
+        """Typical inputs, if the exported convolutions are to compute in eight bits."""
+        return []
+
+    def card(self) -> dict[str, Any]:
+        """What the bundle's card says of this stage: all that inference needs to know."""
+        raise NotImplementedError
+
+    def files(self) -> dict[str, bytes]:
+        """Further files of the bundle, by name."""
+        return {}
+
+
+def moving_average(network: torch.nn.Module) -> AveragedModel:
+    """A copy that `update_parameters` draws after the network: an exponential average of weights.
+
+    It is over few steps at first, so that the first weights are soon forgotten.
+    """
+
+    def drawn_after(
+        averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
+    ) -> torch.Tensor:
+        return torch.lerp(averaged, current, max(1 - _DECAY, 9 / (10 + int(steps))))
+
+    averaged = AveragedModel(network, avg_fn=drawn_after)
+    averaged.requires_grad_(False)
+    return averaged

@@ -1,0 +1,171 @@
+"""Train a model of either stage on datasets."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dancing.body.poses import torso_length
+from dancing.body.retarget import floor_level, proportions
+from dancing.body.skeleton import HIPS
+from dancing.bundle import Bundle
+from dancing.data.dataset import Clip, Dataset
+from dancing.errors import DancingError, DancingWarning
+from dancing.family import family
+from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
+from dancing.training.fit import check_run, fit, model_of
+
+if TYPE_CHECKING:
+    from dancing.pipeline import Progress
+
+
+def train(
+    stage: str,
+    datasets: Sequence[str | Path],
+    run: str | Path,
+    *,
+    model: str | None = None,
+    settings: Sequence[str] = (),
+    epochs: int | None = None,
+    minutes: float | None = None,
+    batch_size: int | None = None,
+    start: str | Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    seed: int = 0,
+    hold_out: bool = True,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> dict[str, float]:
+    """Train a model; see `dancing.training.fit.fit` for the other arguments and the result.
+
+    A run that is resumed keeps its settings, and one that starts from a bundle begins with those of
+    the bundle's model; `settings` go before the latter, and must not contradict the former.
+
+    Args:
+        stage: 'motion' or 'image'.
+        datasets: dataset files; clips that the family cannot learn from are left out.
+        run: the run folder.
+        model: the family's name. Default: the stage's best.
+        settings: fields of the family's Config, as 'name=value'.
+        epochs, batch_size: defaults: the family's.
+        start: name or path of a bundle whose model of this stage and family to start from.
+        hold_out: keep one song or source in ten out, to validate on.
+
+    Raises:
+        DancingError: when data, settings, device or run folder do not fit.
+    """
+    began = time.monotonic()
+    run = Path(run)
+    check_run(run, resume)
+    kind = family(stage, model)
+    learning = kind.training
+    bundle = None if start is None else Bundle(start)
+    known = None if bundle is None else model_of(bundle, stage, kind.name)
+    if resume:
+        stored = SafetensorsIO().load_checkpoint(run / CHECKPOINT)["hyper_parameters"]
+        known = stored["origin"] | {"config": stored["config"]}
+    config = configured(learning.Config, settings, None if known is None else known["config"])
+    batch_size = batch_size or learning.BATCH_SIZE
+    with ExitStack() as stack:
+        clips = [clip for path in datasets for clip in stack.enter_context(Dataset(path))]
+        clips = learning.usable(clips)
+        kept, held_out = split(clips) if hold_out else (clips, [])
+        samples, validation, facts = learning.data(
+            config, kept, held_out, cache=run / "cache", batch_size=batch_size, known=known
+        )
+        origin = {"stage": stage, "model": kind.name, **facts, **describe_data(kept)}
+    return fit(
+        lambda: learning.Training(config, origin),
+        samples,
+        validation,
+        run,
+        batch_size=batch_size,
+        epochs=epochs or learning.EPOCHS,
+        # Preparing the data takes its time too.
+        minutes=None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60),
+        start=bundle,
+        device=device,
+        resume=resume,
+        seed=seed,
+        progress=progress,
+        stop=stop,
+    )
+
+
+def configured(kind: Any, settings: Sequence[str], base: dict[str, Any] | None = None) -> Any:
+    """A family's Config with some fields set, each given as 'name=value'.
+
+    Args:
+        base: values of the other fields, if not the defaults.
+
+    Raises:
+        DancingError: for an unknown name or a value of the wrong type.
+    """
+    fields = {name: getattr(kind, name) for name in kind.__dataclass_fields__}
+    values = {name: value for name, value in (base or {}).items() if name in fields}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name not in fields:
+            raise DancingError(f"no setting '{name}'; there are {', '.join(fields)}")
+        try:
+            values[name] = type(fields[name])(text)
+        except ValueError as error:
+            raise DancingError(f"setting {name}: '{text}' is not a number") from error
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise DancingError(f"settings do not fit: {error}") from error
+
+
+def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """Clips to train on, and those held out by the hash of their song or source.
+
+    A clip that is not held out but shares its song or source with one that is (see
+    `Clip.origins`) is on neither side. So adding data never moves a clip across. With so few
+    sources that one side would be empty, all are trained on and none is held out.
+    """
+    out = [clip for clip in clips if clip.held_out]
+    secret = origins_of(out)
+    kept = [clip for clip in clips if not clip.held_out and not clip.origins & secret]
+    if kept and out:
+        return kept, out
+    warnings.warn(
+        "too few songs or sources to hold any out: no validation figures",
+        category=DancingWarning,
+        stacklevel=2,
+    )
+    return list(clips), []
+
+
+def describe_data(clips: Sequence[Clip]) -> dict[str, Any]:
+    """What a checkpoint keeps of its training data: sizes, sources, the dancer's place and body."""
+    landmarks = np.concatenate([clip.landmarks for clip in clips])
+    hips = landmarks[:, HIPS].mean(1)
+    aspect = float(np.median([clip.aspect for clip in clips]))
+    return {
+        "command": shlex.join(["dancing", *sys.argv[1:]]),
+        "clips": len(clips),
+        "seconds": round(sum(clip.duration for clip in clips), 1),
+        "sources": sorted(origins_of(clips)),
+        "placement": {
+            "x": round(float(np.median(hips[:, 0])), 4),
+            "y": round(float(np.median(hips[:, 1])), 4),
+            "torso": round(torso_length(landmarks, aspect), 4),
+            "floor": round(floor_level(landmarks), 4),
+            "aspect": round(aspect, 6),
+        },
+        "proportions": proportions(landmarks, aspect),
+    }
+
+
+def origins_of(clips: Sequence[Clip]) -> frozenset[str]:
+    return frozenset[str]().union(*(clip.origins for clip in clips))
