@@ -11,6 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from dancing.listener import Listener
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "song.ogg"
 
 
@@ -72,3 +74,29 @@ def read_video(path: Path) -> Video:
             sound_codec = container.streams.audio[0].codec_context.name
             sound = np.concatenate([f.to_ndarray() for f in container.decode(audio=0)], axis=1)
     return Video(frames, sound, *about, sound_codec, duration)
+
+
+class Recorder(Listener):
+    """Keeps what it is told: `steps` of progress, and `notes`.
+
+    Args:
+        steps: list to keep the steps in.
+        call: called with every step too.
+        stop: called to tell whether the work is stopped.
+    """
+
+    def __init__(self, steps=None, call=None, stop=None):
+        self.steps = [] if steps is None else steps
+        self.notes = []
+        self._call, self._stop = call, stop
+
+    def progress(self, stage, done, total):
+        self.steps.append((stage, done, total))
+        if self._call:
+            self._call(stage, done, total)
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def stopped(self):
+        return bool(self._stop and self._stop())

@@ -102,9 +102,9 @@ def test_every_pose_needs_its_picture(tmp_path, pack):
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np
-from dancing.dataset import DatasetWriter, Packed
+from dancing.data.dataset import DatasetWriter, Packed
 from dancing.errors import DancingError
-from dancing.poses import PoseSequence
+from dancing.body.poses import PoseSequence
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 poses = PoseSequence(np.zeros((40, 33, 2)))

@@ -18,6 +18,7 @@ from dancing.data.prepare import prepare
 from dancing.data.report import FileReport
 from dancing.errors import DancingError
 from dancing.media.video import read_frames, resize
+from media import Recorder
 from videos import AVA, plain, sine, turn, write_video
 
 
@@ -92,14 +93,14 @@ def test_landscape_60_fps_without_sound_at_another_size(mediapipe, tmp_path, ava
     turn(phone, 90)
     output = tmp_path / "data.h5"
     seen = []
-    report = prepare([tmp_path], output, size=180, jobs=2, progress=lambda *a: seen.append(a))
+    report = prepare([tmp_path], output, size=180, jobs=2, listener=Recorder(seen))
     assert seen == [("videos", 1, 2), ("videos", 2, 2)]
     assert [(f.path, f.silent, f.error) for f in report.files] == [
         (phone, False, None),
         (wide, True, None),
     ]
-    assert ["no sound" in line for line in report.files[1].warnings] == [True]
-    assert not report.files[0].warnings
+    assert ["no sound" in line for line in report.files[1].notes] == [True]
+    assert not report.files[0].notes
     with Dataset(output) as data:
         turned, clip = data.clips
         assert turned.frames.shape == (60, 180, 102, 3)
@@ -118,7 +119,7 @@ def test_landscape_60_fps_without_sound_at_another_size(mediapipe, tmp_path, ava
 
 def test_only_the_beginning(mediapipe, tmp_path):
     seen = []
-    report = prepare([AVA], tmp_path / "a.h5", seconds=1, progress=lambda *a: seen.append(a))
+    report = prepare([AVA], tmp_path / "a.h5", seconds=1, listener=Recorder(seen))
     assert report.files == [FileReport(AVA, clips=1, frames=30)]
     assert seen[-1] == ("ava.mp4", 30, 30)
     with Dataset(tmp_path / "a.h5") as data:
@@ -165,7 +166,7 @@ def test_the_largest_of_two_people_is_followed(mediapipe, tmp_path, ava):
     video = write_video(tmp_path / "two.mp4", scene)
     (report,) = prepare([video], tmp_path / "data.h5").files
     assert report.clips == 1
-    assert any("several people" in line for line in report.warnings)
+    assert any("several people" in line for line in report.notes)
     assert 38 <= report.frames <= 60
     with Dataset(tmp_path / "data.h5") as data:
         hips = data.clips[0].landmarks[:, [23, 24], 0].mean(1) * 640
@@ -194,7 +195,7 @@ def test_bad_files_are_named_and_do_not_stop_the_others(mediapipe, tmp_path):
         assert says in file.error
         assert file.path.name in file.error
         assert "\n" not in file.error
-    assert any("can be read" in line for line in report.files[-1].warnings)
+    assert any("can be read" in line for line in report.files[-1].notes)
 
 
 def test_notes_of_decoding_reach_the_report(mediapipe, tmp_path, ava):
@@ -209,8 +210,8 @@ def test_notes_of_decoding_reach_the_report(mediapipe, tmp_path, ava):
         content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
     damaged.write_bytes(content)
     first, second = prepare([cut, damaged], tmp_path / "data.h5").files
-    assert any("cut off" in line or "left out" in line for line in first.warnings)
-    assert any("damaged.mp4: damaged" in line for line in second.warnings)
+    assert any("cut off" in line or "left out" in line for line in first.notes)
+    assert any("damaged.mp4: damaged" in line for line in second.notes)
     assert second.frames > 80
 
 
@@ -380,7 +381,7 @@ def test_pose_files_with_their_songs(tmp_path):
 
     seen = []
     output = tmp_path / "motion.h5"
-    report = prepare([dances], output, songs=songs, progress=lambda *a: seen.append(a))
+    report = prepare([dances], output, songs=songs, listener=Recorder(seen))
     assert seen[-1] == ("pose files", 5, 5)
     assert (report.clips, report.silent, report.failed) == (5, 2, [])
     with Dataset(output) as data:

@@ -17,12 +17,16 @@ from gradio_client import Client, handle_file
 
 from dancing.body.poses import PoseSequence
 from dancing.bundle import _EMBEDDED, DEFAULT
-from dancing.errors import DancingError, DancingWarning
+from dancing.data.prepare import prepare
+from dancing.errors import DancingError
 from dancing.evaluation.table import Column, Report
-from dancing.studio.jobs import AbandonedError, Job, Workspace, hear_warnings
+from dancing.media.video import read_frames
+from dancing.pipeline import generate
+from dancing.studio.jobs import AbandonedError, Job, Workspace
 from dancing.studio.server import Limits, access
 from media import EXAMPLE, clicks, dancing, read_video, write_wav
 from studio import fetch, studio, until
+from videos import AVA, write_video
 
 ACCOUNT = ("ann", "secret:word")
 
@@ -72,12 +76,12 @@ def test_a_job_that_is_left_ends_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     began = threading.Event()
 
-    def work(tell):
+    def work(listener):
         with workspace.folder() as folder:
             (folder / "half").touch()
             began.set()
             for done in range(10**6):
-                tell("forever", done, 10**9)
+                listener.progress("forever", done, 10**9)
                 time.sleep(0.01)
 
     with Workspace(60) as workspace:
@@ -92,17 +96,32 @@ def test_a_job_that_is_left_ends_and_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_warnings_become_notes_of_their_own_job():
+def test_notes_reach_their_own_visitor_alone(tmp_path):
+    """One visitor's film has no sound, the other's song no beat, in threads of one process."""
+    pytest.importorskip("mediapipe")
+    film = write_video(tmp_path / "film.mp4", read_frames(AVA))
+    noise = np.random.default_rng(0).normal(0, 0.1, 22050 * 2)
+    song = write_wav(tmp_path / "noise.wav", noise)
+    ready = threading.Barrier(2, timeout=60)
+
+    def prepares(listener):
+        ready.wait()
+        return [prepare([film], tmp_path / "a.h5", listener=listener).files[0] for _ in range(2)]
+
+    def dances(listener):
+        ready.wait()
+        for number in range(3):
+            generate(song, tmp_path / f"{number}.npz", listener=listener)
+
     with warnings.catch_warnings():
-        hear_warnings()
-
-        def work(tell):
-            warnings.warn("no beat", DancingWarning, stacklevel=1)
-            return 1
-
-        with Job(work) as job, Job(lambda tell: 2) as other:
-            assert (job.made(), other.made()) == (1, 2)
-        assert job.notes == ["no beat"] and other.notes == []
+        warnings.simplefilter("error")  # nothing goes through Python's process-wide warnings
+        with Job(prepares) as learner, Job(dances) as dancer:
+            reports = learner.made()
+            dancer.made()
+    assert len(dancer.notes) == 1 and "found no beat" in dancer.notes[0]
+    assert learner.notes == []
+    for report in reports:
+        assert len(report.notes) == 1 and "has no sound" in report.notes[0]
 
 
 def test_what_goes_wrong_is_told_without_insides(capsys):
@@ -110,7 +129,7 @@ def test_what_goes_wrong_is_told_without_insides(capsys):
 
     from dancing.studio.page import _follow
 
-    def work(tell):
+    def work(listener):
         raise KeyError("insides")
 
     shown = []
@@ -151,14 +170,14 @@ def test_a_learned_dancer_is_its_makers_alone(tmp_path, monkeypatch):
     video = tmp_path / "me at home.mp4"
     video.write_bytes(b"film")
 
-    def learn(videos, output, *, minutes, moves, progress, stop):
+    def learn(videos, output, *, minutes, moves, listener):
         assert [path.read_bytes() for path in videos] == [b"film"]
         assert (minutes, moves) == (5, True), "the limit, and what was asked for"
         samples = learning.working_folder(output) / "image" / "samples"
         samples.mkdir(parents=True)
         (samples / "step_1.png").touch()
-        while not stop():
-            progress("learning the look", 1, 100)
+        while not listener.stopped():
+            listener.progress("learning the look", 1, 100)
             time.sleep(0.01)
         shutil.rmtree(learning.working_folder(output))
         time.sleep(0.7)

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import dancing
-from dancing.errors import DancingError, DancingWarning, explained
+from dancing.errors import DancingError, explained
+from dancing.listener import Listener
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from dancing.evaluation.table import Report
-    from dancing.pipeline import Progress
 
 app = typer.Typer(
     help="A song goes in, a person dances out.",
@@ -127,7 +129,7 @@ def generate(
             typer.echo(f"{target}: exists, skipped")
             continue
         try:
-            with _progress(str((song or poses_from or target).name)) as progress:
+            with _following(str((song or poses_from or target).name)) as listener:
                 pipeline.generate(
                     song,
                     target,
@@ -145,7 +147,7 @@ def generate(
                     height=height,
                     start=start,
                     duration=duration,
-                    progress=progress,
+                    listener=listener,
                 )
             typer.echo(target)
         except DancingError as error:
@@ -179,9 +181,9 @@ def prepare(
     """Turn videos of one person dancing into a dataset: poses, pictures, music features."""
     from dancing.data.prepare import prepare as run
 
-    with _progress("prepare") as progress:
+    with _following("prepare") as listener:
         report = run(
-            inputs, output, size=size, jobs=jobs, songs=songs, labels=labels, progress=progress
+            inputs, output, size=size, jobs=jobs, songs=songs, labels=labels, listener=listener
         )
     for line in report.lines():
         typer.echo(line)
@@ -206,7 +208,7 @@ def learn(
     from dancing import learn as learning
 
     typer.echo(f"previews: {learning.previews_folder(output)}", err=True)
-    with _progress("learn") as progress:
+    with _following("learn") as listener:
         learned = learning.learn(
             videos,
             output,
@@ -214,7 +216,7 @@ def learn(
             moves=moves,
             minutes=minutes,
             device=device.value,
-            progress=progress,
+            listener=listener,
         )
     for note in learned.notes:
         typer.echo(f"note: {note}")
@@ -240,7 +242,8 @@ def inspect(
 def _train(stage: str, model: str | None, **arguments: Any) -> None:
     from dancing.training.train import train
 
-    figures = train(stage, model=model, **arguments)
+    bar = sys.stderr.isatty()
+    figures = train(stage, model=model, listener=_Notes(), bar=bar, **arguments)
     typer.echo(arguments["run"])
     for name, value in sorted(figures.items()):
         typer.echo(f"  {name} {value:.5g}")
@@ -385,7 +388,7 @@ def evaluate_motion(
     """Score stage 1: does it dance, to this music, like the data?"""
     from dancing.evaluation import motion
 
-    with _progress("evaluate") as progress:
+    with _following("evaluate") as listener:
         report = motion.evaluate(
             bundle,
             data,
@@ -395,7 +398,7 @@ def evaluate_motion(
             seed=seed,
             include_training=include_training,
             plot=plot,
-            progress=progress,
+            listener=listener,
         )
     _report(report, json, markdown, plot, (bundle, "motion") if card else None)
 
@@ -417,7 +420,7 @@ def evaluate_image(
     """Score stage 2: does it draw the person, in this pose, as the camera would?"""
     from dancing.evaluation import image
 
-    with _progress("evaluate") as progress:
+    with _following("evaluate") as listener:
         report = image.evaluate(
             bundle,
             data,
@@ -425,7 +428,7 @@ def evaluate_image(
             frames=frames,
             include_training=include_training,
             plot=plot,
-            progress=progress,
+            listener=listener,
         )
     _report(report, json, markdown, plot, (bundle, "image") if card else None)
 
@@ -495,7 +498,7 @@ def serve(
 
 def main() -> NoReturn:
     """Run the command line; errors for people become one line and exit code 1."""
-    _show_notes()
+    warnings.simplefilter("ignore")  # notes for people come by a listener
     # A polite end: temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -514,25 +517,37 @@ def _complain(error: DancingError | str) -> None:
     typer.echo(f"error: {' '.join(str(error).split())}", err=True)
 
 
-def _show_notes() -> None:
-    shown = set()
+class _Notes(Listener):
+    """Prints each note once: a song is read twice, for its features and for the video's sound."""
 
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        # A song is read twice, for its features and for the video's sound.
-        if str(message) not in shown:
-            shown.add(str(message))
-            typer.echo(f"note: {message}", err=True)
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
 
-    warnings.showwarning = show
-    warnings.simplefilter("ignore")
-    warnings.filterwarnings("always", category=DancingWarning)
+    def note(self, text: str) -> None:
+        if text not in self._shown:
+            self._shown.add(text)
+            typer.echo(f"note: {text}", err=True)
+
+
+class _Bars(_Notes):
+    """Shows a progress bar, with the time left, for each stage."""
+
+    def __init__(self, bars: Progress) -> None:
+        super().__init__()
+        self._bars = bars
+        self._tasks: dict[str, Any] = {}
+
+    def progress(self, stage: str, done: int, total: int | None) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._tasks[stage], completed=done, total=total)
 
 
 @contextmanager
-def _progress(title: str) -> Iterator[Progress]:
-    """A progress bar with the time left; nothing where there is no terminal."""
+def _following(title: str) -> Iterator[Listener]:
+    """Notes, and progress bars where there is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda stage, done, total: None
+        yield _Notes()
         return
     from rich.console import Console
     from rich.progress import (
@@ -550,12 +565,5 @@ def _progress(title: str) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def tell(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield tell
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield _Bars(bars)

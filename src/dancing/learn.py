@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations, groupby
@@ -28,6 +28,7 @@ from dancing.evaluation import image as image_evaluation
 from dancing.export import check_output, export, write_bundle
 from dancing.family import family
 from dancing.files import VIDEO_SUFFIXES, expand, write_then_rename
+from dancing.listener import Listener, Renamed
 from dancing.media.video import probe
 from dancing.training.checkpoint import CHECKPOINT
 from dancing.training.train import train
@@ -35,7 +36,6 @@ from dancing.training.train import train
 if TYPE_CHECKING:
     from dancing.data.footage import Shot
     from dancing.evaluation.table import Report
-    from dancing.pipeline import Progress
 
 MINUTES = 18.0
 SHORTEST = 8.0
@@ -77,8 +77,7 @@ def learn(
     moves: bool = False,
     minutes: float = MINUTES,
     device: str = "auto",
-    progress: Progress | None = None,
-    stop: Callable[[], bool] | None = None,
+    listener: Listener | None = None,
 ) -> Learned:
     """Learn a dancer from videos of one person before one steady camera.
 
@@ -89,17 +88,16 @@ def learn(
         moves: learn the person's way to dance too; needs videos with music.
         minutes: how long it may take in all, what was done before a stop included.
         device: see `dancing.training.fit`.
-        progress: told of what is done; an exception that it raises ends the work, and the same
-            call goes on with it.
-        stop: asked now and then; when it says True, training ends, and what has been learned is
-            evaluated and exported.
+        listener: told of progress; an error that it raises there ends the work, and the same call
+            goes on with it later. When it says that it was stopped, training ends, and what has
+            been learned is evaluated and exported.
 
     Raises:
         DancingError: when the videos do not fit: nobody in them, too short, a camera that moves,
             different clothes; or when other work lies in the folder.
     """
     began = time.monotonic()
-    tell = progress or (lambda stage, done, total: None)
+    listener = listener or Listener()
     output = Path(output)
     check_output(output)
     files = expand(videos, VIDEO_SUFFIXES, "videos")
@@ -114,20 +112,20 @@ def learn(
     kept, held_out = work / "kept.h5", work / "held_out.h5"
     plan = _plan(work, files, bundle)
     if "notes" not in plan:
-        plan["notes"], plan["seconds"] = _gather(files, work, minutes, tell, kept, held_out)
+        plan["notes"], plan["seconds"] = _gather(files, work, minutes, listener, kept, held_out)
         plan["spent"] = (time.monotonic() - began) / 60
         _save(work, plan)
     left = max(_LEAST, minutes * (1 - _RESERVED) - _RESERVE - plan["spent"])
     runs = [work / "image"]
-    tell("learning the look", 0, 100)
+    listener.progress("learning the look", 0, 100)
     train(
         "image",
         [kept],
         runs[0],
         settings=_IMAGE_SETTINGS,
         minutes=left * (1 - _MOVES) if moves else left,
-        **_training(runs[0], start, device, stop),
-        progress=lambda _, done, total: tell("learning the look", done, total),
+        **_training(runs[0], start, device),
+        listener=Renamed(listener, lambda _: "learning the look"),
     )
     if moves:
         runs.append(work / "motion")
@@ -137,10 +135,10 @@ def learn(
             runs[1],
             settings=_MOTION_SETTINGS,
             minutes=left * _MOVES,
-            **_training(runs[1], start, device, stop),
-            progress=lambda _, done, total: tell("learning the moves", done, total),
+            **_training(runs[1], start, device),
+            listener=Renamed(listener, lambda _: "learning the moves"),
         )
-    tell("export", 0, 1)
+    listener.progress("export", 0, 1)
     made = export(
         runs,
         work / "bundle",
@@ -149,13 +147,13 @@ def learn(
         data=f"made from {', '.join(file.name for file in files)} ({plan['seconds']:.1f} s of it, "
         f"the last fifth held out), starting from '{bundle.name}'",
     )
-    tell("export", 1, 1)
+    listener.progress("export", 1, 1)
     report = image_evaluation.evaluate(
         made,
         [held_out],
         train_data=[kept],
         frames=_SCORED,
-        progress=lambda _, done, total: tell("evaluation", done, total),
+        listener=Renamed(listener, lambda _: "evaluation"),
     )
     report.save_to_card(Bundle(made), "image", family("image").name)
     write_bundle({file.name: file.read_bytes() for file in made.iterdir()}, output)
@@ -181,9 +179,7 @@ def previews(output: str | Path) -> list[Path]:
     return sorted(previews_folder(output).glob("step_*.png"))
 
 
-def _training(
-    run: Path, start: str | Path, device: str, stop: Callable[[], bool] | None
-) -> dict[str, Any]:
+def _training(run: Path, start: str | Path, device: str) -> dict[str, Any]:
     """What both stages are trained with."""
     return {
         "start": start,
@@ -191,7 +187,6 @@ def _training(
         "device": device,
         "resume": (run / CHECKPOINT).is_file(),
         "hold_out": False,
-        "stop": stop,
     }
 
 
@@ -223,7 +218,12 @@ def _save(work: Path, plan: dict[str, Any]) -> None:
 
 
 def _gather(
-    files: Sequence[Path], work: Path, minutes: float, tell: Progress, kept: Path, held_out: Path
+    files: Sequence[Path],
+    work: Path,
+    minutes: float,
+    listener: Listener,
+    kept: Path,
+    held_out: Path,
 ) -> tuple[list[str], float]:
     """Prepare the videos, choose what is fit, and hold out the end of each.
 
@@ -239,20 +239,22 @@ def _gather(
                 f"{file.name}: only the first {most:.0f} of its {duration:.0f} s are used; "
                 "more would need more --minutes"
             )
-    tell("looking", 0, 1)
+    listener.progress("looking", 0, 1)
     height = fitting_height(files, most)
-    tell("looking", 1, 1)
+    listener.progress("looking", 1, 1)
     with ExitStack() as stack:
         found: list[tuple[Path, list[Clip]]] = []
         for number, file in enumerate(files):
             prepared = work / f"video_{number}.h5"
-            (report,) = prepare([file], prepared, size=height, seconds=most, progress=tell).files
-            notes += report.warnings
+            (report,) = prepare(
+                [file], prepared, size=height, seconds=most, listener=listener
+            ).files
+            notes += report.notes
             if report.seconds_cut > 0.5:
                 notes.append(f"{file.name}: {report.seconds_cut:.1f} s without the dancer left out")
             found.append((file, stack.enter_context(Dataset(prepared)).clips))
         _check_clothes(found)
-        scenes = steady_scenes([clip for _, clips in found for clip in clips], tell)
+        scenes = steady_scenes([clip for _, clips in found for clip in clips], listener)
         chosen = scenes[0] if scenes else []
         seconds, whole = length(chosen), sum(c.duration for _, clips in found for c in clips)
         if seconds < SHORTEST:

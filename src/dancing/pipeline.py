@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,16 @@ import numpy as np
 from dancing.body import pose_files
 from dancing.body.poses import PoseSequence
 from dancing.bundle import Bundle
-from dancing.errors import DancingError, DancingWarning
+from dancing.errors import DancingError
 from dancing.files import MEDIA_SUFFIXES, expand
 from dancing.image.background import TRANSPARENT, Background
 from dancing.image.dancer import Dancer
+from dancing.listener import Listener
 from dancing.media import FPS
 from dancing.media.video import VideoWriter, check_output
 from dancing.motion.choreographer import Choreographer
 from dancing.motion.flow.stage import kept_exactly
 from dancing.music.song import Song, load_song
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with the stage's name, steps done, and steps in all (None if not known)."""
 
 
 def plan(
@@ -97,7 +94,7 @@ def generate(
     height: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
-    progress: Progress | None = None,
+    listener: Listener | None = None,
 ) -> Path:
     """Make a dance video from a song.
 
@@ -120,7 +117,7 @@ def generate(
             .mov and .webm); see `Background`. Default: the scene that the dancer was filmed in.
         height: of the video in pixels, even. Default: that of the dancer's model.
         start, duration: the part of the song, seconds. Default: all of it.
-        progress: told of what is done.
+        listener: told of progress and of what is worth knowing.
 
     Returns:
         The path written.
@@ -129,9 +126,9 @@ def generate(
         DancingError: when an input cannot be used or the output cannot be written.
     """
     output = Path(output)
-    tell = progress or (lambda stage, done, total: None)
+    listener = listener or Listener()
     poses_only = output.suffix.lower() in pose_files.SUFFIXES
-    scene = None if background is None else Background(background)
+    scene = None if background is None else Background(background, listener)
     transparent = scene is not None and scene.transparent
     if not poses_only:
         check_output(output, transparent)
@@ -151,16 +148,16 @@ def generate(
     elif song is None:
         raise DancingError("a song is needed, or poses to draw (--poses-from)")
     else:
-        tell("listening", 0, 1)
-        music = load_song(song, start, duration)
-        tell("listening", 1, 1)
+        listener.progress("listening", 0, 1)
+        music = load_song(song, start, duration, listener)
+        listener.progress("listening", 1, 1)
         given = None if keep is None else PoseSequence.load(keep).resampled(FPS)
         wishes = {
             "energy": energy,
             "keep": given,
             "start_pose": None if start_pose is None else PoseSequence.load(start_pose),
         }
-        sequence, body = _choreograph(music, song, bundle, motion, seed, wishes, drawer, tell)
+        sequence, body = _choreograph(music, song, bundle, motion, seed, wishes, drawer, listener)
     if not as_is:
         sequence = drawer.fit(sequence, body)
         if given is not None:
@@ -171,10 +168,13 @@ def generate(
     if poses is not None:
         sequence.save(poses)
     size = drawer.frame_size(style)
-    with VideoWriter(output, *size, sound=song, start=start, transparent=transparent) as video:
+    writer = VideoWriter(
+        output, *size, sound=song, start=start, transparent=transparent, listener=listener
+    )
+    with writer as video:
         for done, frame in enumerate(drawer(sequence, style, scene), 1):
             video.write(frame)
-            tell("drawing", done, len(sequence))
+            listener.progress("drawing", done, len(sequence))
     return output
 
 
@@ -198,22 +198,18 @@ def _choreograph(
     seed: int,
     wishes: dict[str, Any],
     drawer: Dancer,
-    tell: Progress,
+    listener: Listener,
 ) -> tuple[PoseSequence, dict[str, float] | None]:
     """Poses for the music, and the proportions of the body that they are of, if known."""
     if not len(music.beats):
-        warnings.warn(
-            f"{song}: found no beat; the dance follows the sound alone",
-            category=DancingWarning,
-            stacklevel=3,
-        )
+        listener.note(f"{song}: found no beat; the dance follows the sound alone")
     if motion is None:
         motion_bundle = bundle if bundle.has("motion") else Bundle("default")
     else:
         motion_bundle = Bundle(motion)
-    tell("choreographing", 0, 1)
+    listener.progress("choreographing", 0, 1)
     sequence = Choreographer(motion_bundle)(music, seed, drawer.placement, **wishes)
-    tell("choreographing", 1, 1)
+    listener.progress("choreographing", 1, 1)
     return sequence, motion_bundle.settings("motion").get("proportions")
 
 

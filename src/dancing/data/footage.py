@@ -14,13 +14,12 @@ from dancing.body.skeleton import ANKLES, EARS, KNEES, NOSE, TOES, TRUNK, WRISTS
 from dancing.data.dataset import Clip
 from dancing.data.landmarker import Landmarker
 from dancing.errors import DancingError
+from dancing.listener import Listener
 from dancing.media import FPS
 from dancing.media.video import probe, read_frames, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from dancing.pipeline import Progress
 
     Shot = tuple[Clip, range]
     """A run of frames of a clip."""
@@ -115,7 +114,7 @@ class _Scene:
             self.shots.append((clip, [frame]))
 
 
-def steady_scenes(clips: Sequence[Clip], tell: Progress) -> list[list[Shot]]:
+def steady_scenes(clips: Sequence[Clip], listener: Listener) -> list[list[Shot]]:
     """Shots by the scene that they show, as a camera sees it that does not move.
 
     What lies outside the mattes is compared with what was seen there before: a cut, or a camera
@@ -123,7 +122,7 @@ def steady_scenes(clips: Sequence[Clip], tell: Progress) -> list[list[Shot]]:
 
     Args:
         clips: with pictures and mattes, in order of time.
-        tell: told of what is done.
+        listener: told of progress.
 
     Returns:
         The longest scene first. Shots under half a second are left out.
@@ -144,7 +143,7 @@ def steady_scenes(clips: Sequence[Clip], tell: Progress) -> list[list[Shot]]:
                 scenes.append(current)
             current.add(clip, t)
             done += 1
-            tell("finding steady shots", done, total)
+            listener.progress("finding steady shots", done, total)
     shots = [
         [
             (clip, range(frames[0], frames[-1] + 1))

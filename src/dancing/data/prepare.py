@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-import warnings
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -32,13 +31,13 @@ from dancing.data.video_clips import (
     feature_constants,
     is_label,
 )
-from dancing.errors import DancingError, DancingWarning
+from dancing.errors import DancingError
 from dancing.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, expand
+from dancing.listener import Listener, Silent
 from dancing.media import FPS
 
 if TYPE_CHECKING:
     from dancing.music.song import Song
-    from dancing.pipeline import Progress
 
 
 def prepare(
@@ -50,7 +49,7 @@ def prepare(
     songs: str | Path | None = None,
     labels: str | Path | None = None,
     seconds: float | None = None,
-    progress: Progress | None = None,
+    listener: Listener | None = None,
 ) -> PrepareReport:
     """Make a dataset file of videos, and of pose files for motion only.
 
@@ -71,7 +70,7 @@ def prepare(
             grey of NAME_alpha.mp4 gives the matte; what is missing there is estimated. None of
             these files is taken for an input, where the folder is one.
         seconds: how much of each video to take, from its beginning. Default: all of it.
-        progress: called as (what, done, total or None): frames of a video, or files.
+        listener: told of progress: frames of a video, or files. Notes go into the report.
 
     Returns:
         A report; a file that failed is named there and does not stop the others.
@@ -79,6 +78,7 @@ def prepare(
     Raises:
         DancingError: when no file gave a clip, or the output cannot be written.
     """
+    listener = listener or Listener()
     if size < 16 or size % 2:
         raise DancingError(f"the size is {size}, but an even number of 16 or more is needed")
     label_folder = None if labels is None else Path(labels)
@@ -89,13 +89,12 @@ def prepare(
         files = [file for file in files if not is_label(file, label_folder)]
     if not files:
         raise DancingError("no videos or pose files were given")
-    song_book = _SongBook(Path(songs)) if songs is not None else None
+    song_book = _SongBook(Path(songs), listener) if songs is not None else None
     is_pose = [file.suffix.lower() in pose_files.SUFFIXES for file in files]
     videos = [file for file, pose in zip(files, is_pose, strict=True) if not pose]
     wanted = [Labels.of(video, label_folder) for video in videos]
     if any(label.poses is None or label.matte is None for label in wanted):
         model_path()  # first of all: a missing model must not cost time, nor be fetched twice
-    progress = progress or _no_progress
     reports = []
     with DatasetWriter(output) as writer, ExitStack() as stack:
         folder = Path(
@@ -107,13 +106,13 @@ def prepare(
         )
         watched = stack.enter_context(
             closing(
-                _watch_all(videos, wanted, folder, size, seconds, min(jobs, len(videos)), progress)
+                _watch_all(videos, wanted, folder, size, seconds, min(jobs, len(videos)), listener)
             )
         )
         for done, (file, pose) in enumerate(zip(files, is_pose, strict=True)):
             if pose:
                 report, clips = _read_poses(file, song_book)
-                progress("pose files", done + 1, len(files))
+                listener.progress("pose files", done + 1, len(files))
             else:
                 report, clips = next(watched)
             for clip in clips:
@@ -126,8 +125,18 @@ def prepare(
     return PrepareReport(reports)
 
 
-def _no_progress(what: str, done: int, total: int | None) -> None:
-    pass
+class _FileListener(Listener):
+    """Keeps the notes of one file for its report, and hands progress on."""
+
+    def __init__(self, report: FileReport, listener: Listener) -> None:
+        self._report = report
+        self._listener = listener
+
+    def progress(self, stage: str, done: int, total: int | None) -> None:
+        self._listener.progress(stage, done, total)
+
+    def note(self, text: str) -> None:
+        self._report.notes.append(text)
 
 
 def _expand(item: Path) -> list[Path]:
@@ -147,20 +156,21 @@ def _watch_all(
     size: int,
     seconds: float | None,
     jobs: int,
-    progress: Progress,
+    listener: Listener,
 ) -> Generator[_Result, None, None]:
     """The clips of each video in turn; their pictures lie in `folder` until the next is asked."""
     places = [folder / str(number) for number in range(len(videos))]
     if jobs <= 1:
         for video, label, place in zip(videos, labels, places, strict=True):
-            yield _watch(video, label, place, size, seconds, progress)
+            yield _watch(video, label, place, size, seconds, listener)
             shutil.rmtree(place)
         return
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     try:
-        results = pool.map(_watch, videos, labels, places, repeat(size), repeat(seconds))
+        silent = repeat(Silent())  # progress does not cross processes
+        results = pool.map(_watch, videos, labels, places, repeat(size), repeat(seconds), silent)
         for done, (place, result) in enumerate(zip(places, results, strict=True)):
-            progress("videos", done + 1, len(videos))
+            listener.progress("videos", done + 1, len(videos))
             yield result
             shutil.rmtree(place)
     except BrokenProcessPool as error:
@@ -177,25 +187,24 @@ def _watch(
     folder: Path,
     size: int,
     seconds: float | None,
-    progress: Progress = _no_progress,
+    listener: Listener,
 ) -> _Result:
     report = FileReport(path)
     folder.mkdir()
     clips: list[PreparedClip] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DancingWarning)
-        try:
-            clips = clips_of_video(path, labels, folder, size, seconds, progress, report)
-        except DancingError as error:
-            report.error = str(error)
-    report.warnings += [str(w.message) for w in caught if issubclass(w.category, DancingWarning)]
+    try:
+        own = _FileListener(report, listener)
+        clips = clips_of_video(path, labels, folder, size, seconds, report, own)
+    except DancingError as error:
+        report.error = str(error)
     return report, clips
 
 
 class _SongBook:
     """The songs in a folder, found by the pose files that were danced to them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, listener: Listener) -> None:
+        self._listener = listener
         if not folder.is_dir():
             raise DancingError(f"{folder}: no such folder of songs")
         songs = expand([folder], MEDIA_SUFFIXES, "songs")
@@ -218,7 +227,9 @@ class _SongBook:
         from dancing.music.song import load_song
 
         if song not in self._heard:
-            self._heard[song] = replace(load_song(song), audio=np.zeros(0, np.float32))
+            self._heard[song] = replace(
+                load_song(song, listener=self._listener), audio=np.zeros(0, np.float32)
+            )
         return self._heard[song]
 
 

@@ -21,7 +21,7 @@ class FileReport:
         interpolated: frames among them in which the person was not seen.
         seconds_cut: length left out, for nobody (or somebody else) was seen.
         silent: the clips have no music features.
-        warnings: what is worth knowing, one line each.
+        notes: what is worth knowing, one line each.
         error: why no clip was made, or None.
     """
 
@@ -31,7 +31,7 @@ class FileReport:
     interpolated: int = 0
     seconds_cut: float = 0.0
     silent: bool = False
-    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     error: str | None = None
 
     def lines(self) -> list[str]:
@@ -43,7 +43,7 @@ class FileReport:
             parts.append(f"{self.interpolated} interpolated")
         if self.seconds_cut:
             parts.append(f"{self.seconds_cut:.1f} s cut")
-        return [f"{self.path}: {', '.join(parts)}", *(f"note: {line}" for line in self.warnings)]
+        return [f"{self.path}: {', '.join(parts)}", *(f"note: {line}" for line in self.notes)]
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,12 @@ from dancing.data.people import Tracks, Watcher
 from dancing.data.report import FileReport
 from dancing.errors import DancingError
 from dancing.files import VIDEO_SUFFIXES
+from dancing.listener import Listener
 from dancing.media import FPS
 from dancing.media.video import ahead, fitting_width, probe, read_frames, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from dancing.pipeline import Progress
 
 
 SIZE = 640
@@ -178,8 +177,8 @@ def clips_of_video(
     folder: Path,
     size: int,
     seconds: float | None,
-    progress: Progress,
     report: FileReport,
+    listener: Listener,
 ) -> list[PreparedClip]:
     info = probe(path)
     most = None if seconds is None else max(1, round(seconds * FPS))
@@ -194,7 +193,7 @@ def clips_of_video(
         watcher = None if known else Watcher(stack)
 
         def decoded() -> Iterator[NDArray[np.uint8]]:
-            for picture in islice(read_frames(path, FPS, max(size, SIZE)), most):
+            for picture in islice(read_frames(path, FPS, max(size, SIZE), listener), most):
                 pictures.add(_scaled(picture, size))
                 yield picture
 
@@ -207,22 +206,20 @@ def clips_of_video(
                 ]
                 tracks.add(count, people, picture.shape[1] / picture.shape[0])
             count += 1
-            progress(path.name, count, total and max(total, count))
+            listener.progress(path.name, count, total and max(total, count))
         aspect = pictures.shape[1] / pictures.shape[0]
         exact_mattes = None
         if labels.matte is not None:
             exact_mattes = _labelled_mattes(labels.matte, path, count, pictures.shape, mattes)
     if total and count < total - FPS // 2:
-        report.warnings.append(
-            f"{path}: only {count / FPS:.1f} s of its {total / FPS:.1f} s can be read"
-        )
+        listener.note(f"{path}: only {count / FPS:.1f} s of its {total / FPS:.1f} s can be read")
     if labels.poses is None:
         pieces = _seen_pieces(tracks, aspect, path)
         if watcher is not None and watcher.crowded:
-            report.warnings.append(f"{path}: several people, the largest was followed")
+            listener.note(f"{path}: several people, the largest was followed")
     else:
         pieces = [_labelled_piece(labels.poses, path, count, aspect, tracks, exact_mattes)]
-    mfcc, beats, downbeats = _music_of_video(path, info.has_sound, seconds, report)
+    mfcc, beats, downbeats = _music_of_video(path, info.has_sound, seconds, listener)
 
     clips: list[PreparedClip] = []
     for piece in pieces:
@@ -323,17 +320,17 @@ def _labelled_mattes(
 
 
 def _music_of_video(
-    path: Path, has_sound: bool, seconds: float | None, report: FileReport
+    path: Path, has_sound: bool, seconds: float | None, listener: Listener
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]:
     from dancing.music.song import load_song
 
     if not has_sound:
-        report.warnings.append(f"{path}: has no sound, its clips have no music")
+        listener.note(f"{path}: has no sound, its clips have no music")
         return None, None, None
     try:
-        song = load_song(path, duration=seconds)
+        song = load_song(path, duration=seconds, listener=listener)
     except DancingError as error:
-        report.warnings.append(str(error))
+        listener.note(str(error))
         return None, None, None
     return song.mfcc, song.beats, song.downbeats
 

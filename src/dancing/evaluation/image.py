@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -15,11 +14,12 @@ import numpy as np
 from dancing.body.poses import PoseSequence, torso_length
 from dancing.bundle import Bundle
 from dancing.data.dataset import Clip
-from dancing.errors import DancingError, DancingWarning
+from dancing.errors import DancingError
 from dancing.evaluation import plots
 from dancing.evaluation.clips import group, mean_figure, opened, ratio_figure, unseen
 from dancing.evaluation.table import Column, Figure, Report, Row
 from dancing.image.dancer import Dancer
+from dancing.listener import Listener
 from dancing.media.video import cut, resize
 from dancing.metrics import (
     BODY_JOINTS,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dancing.data.landmarker import Landmarker
-    from dancing.pipeline import Progress
 
     Picture = NDArray[np.uint8]
     Floats = NDArray[np.float64]
@@ -103,7 +102,7 @@ def evaluate(
     frames: int = FRAMES,
     include_training: bool = False,
     plot: str | Path | None = None,
-    progress: Progress | None = None,
+    listener: Listener | None = None,
 ) -> Report:
     """Score a bundle's image model on the clips with pictures of datasets.
 
@@ -122,12 +121,12 @@ def evaluate(
         frames: how many to score at most, in pairs of consecutive ones spread evenly.
         include_training: score clips that the bundle was trained on too; the table says so.
         plot: a picture to write: the worst, median and best frame beside the truth.
-        progress: told of what is done.
+        listener: told of progress.
 
     Raises:
         DancingError: when bundle or data cannot be used, or no clip is left to score.
     """
-    tell = progress or (lambda stage, done, total: None)
+    listener = listener or Listener()
     plots.check(plot)
     bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
     dancer = Dancer(bundle)
@@ -154,7 +153,7 @@ def evaluate(
         else:
             names.remove(_NEAREST)
             notes.append(f"no row '{_NEAREST}': there are no clips of another source")
-        landmarker = _landmarker(stack)
+        landmarker = _landmarker(stack, listener)
         if landmarker is None:
             notes.append("no pose fidelity: the pose estimator is not installed")
         chosen = _spread([clip.n_pictures for clip in kept], frames)
@@ -190,7 +189,7 @@ def evaluate(
                         tally[name].found.append(_look(landmarker, pictures[name]))
                 before = frame, pictures
                 done += 1
-                tell("drawing", done, total)
+                listener.progress("drawing", done, total)
             tallies.append(tally)
             asked.append(wanted)
         columns = COLUMNS if landmarker is None else (*COLUMNS, *POSE_COLUMNS)
@@ -341,13 +340,13 @@ def _look(landmarker: Landmarker, picture: Picture) -> Floats:
     return people[0].points[:, :2].astype(np.float64)
 
 
-def _landmarker(stack: ExitStack) -> Landmarker | None:
+def _landmarker(stack: ExitStack, listener: Listener) -> Landmarker | None:
     from dancing.data.landmarker import Landmarker
 
     try:
         return stack.enter_context(Landmarker(people=1, video=False))
     except DancingError as error:
-        warnings.warn(f"pose fidelity is left out: {error}", category=DancingWarning, stacklevel=3)
+        listener.note(f"pose fidelity is left out: {error}")
         return None
 
 

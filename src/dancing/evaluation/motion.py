@@ -19,6 +19,7 @@ from dancing.evaluation import plots
 from dancing.evaluation.clips import group, mean_figure, opened, ratio_figure, trained_on, unseen
 from dancing.evaluation.table import Column, Figure, Report, Row
 from dancing.files import MEDIA_SUFFIXES, expand
+from dancing.listener import Listener
 from dancing.media import FPS, SAMPLE_RATE
 from dancing.metrics import (
     BeatScore,
@@ -38,8 +39,6 @@ from dancing.music.song import Song, load_song
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from dancing.pipeline import Progress
 
     Floats = NDArray[np.float64]
 
@@ -114,7 +113,7 @@ def evaluate(
     seed: int = 0,
     include_training: bool = False,
     plot: str | Path | None = None,
-    progress: Progress | None = None,
+    listener: Listener | None = None,
 ) -> Report:
     """Score a bundle's motion model on the clips with music of datasets.
 
@@ -136,12 +135,12 @@ def evaluate(
         seed: of everything random; the same seed gives the same table.
         include_training: score clips that the bundle was trained on too; the table says so.
         plot: a picture to write: speed and beats of some clips.
-        progress: told of what is done.
+        listener: told of progress.
 
     Raises:
         DancingError: when bundle or data cannot be used, or no clip is left to score.
     """
-    tell = progress or (lambda stage, done, total: None)
+    listener = listener or Listener()
     plots.check(plot)
     bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
     choreographer = Choreographer(bundle)
@@ -205,7 +204,7 @@ def evaluate(
                 poses, beats = dance(piece, generator, seed + repeat)
                 measured.append(_measure(poses, beats, piece.windows, seed))
                 done += 1
-                tell("dancing", done, total)
+                listener.progress("dancing", done, total)
             rows[name].append(measured)
 
     distances = _Distances(pieces, rows["real"][0], known or None, seed)
@@ -228,7 +227,7 @@ def evaluate(
                 for index, piece in enumerate(new):
                     poses = choreographer(piece.song, seed + repeat)
                     measured.append(_measure(poses, piece.beats, 0, seed))
-                    tell("songs", repeat * len(new) + index + 1, seeds * len(new))
+                    listener.progress("songs", repeat * len(new) + index + 1, seeds * len(new))
                 found.append(measured)
             name = f"{model}, songs of {Path(songs or '').name}"
             table.append(_row(name, new, found, real, None, seed, of_poses=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dancing.errors import DancingError, DancingWarning
+from dancing.errors import DancingError
+from dancing.listener import Listener, Silent
 from dancing.media import FPS
 from dancing.media.video import fitting_width, probe, read_frames, resize
 
@@ -39,6 +39,7 @@ class Background:
     Args:
         what: 'transparent'; a colour, as #rrggbb, #rgb or a basic name of CSS; a picture or video
             file; or a picture itself, (H, W, 3) uint8 RGB.
+        listener: told of what is damaged in a video.
 
     Attributes:
         transparent: whether frames have a fourth channel, alpha, all 0.
@@ -49,7 +50,10 @@ class Background:
         DancingError: when it is none of these, or the file cannot be read.
     """
 
-    def __init__(self, what: str | Path | NDArray[np.uint8]) -> None:
+    def __init__(
+        self, what: str | Path | NDArray[np.uint8], listener: Listener | None = None
+    ) -> None:
+        self._listener = listener
         self.transparent = isinstance(what, str) and what == TRANSPARENT
         self.shaded = False
         self._colour: NDArray[np.uint8] | None = None
@@ -87,8 +91,7 @@ class Background:
             )
         if path.suffix.lower() in _PICTURE_SUFFIXES:
             try:
-                with warnings.catch_warnings(action="ignore", category=DancingWarning):
-                    self._picture = next(read_frames(path))
+                self._picture = next(read_frames(path, listener=Silent()))
             except DancingError as error:
                 raise DancingError(f"{path}: not a picture that can be read") from error
         else:
@@ -99,7 +102,7 @@ class Background:
         info = probe(path)
         _, scaled_height = _covering((info.height, info.width), width, height)
         while True:
-            for frame in read_frames(path, FPS, scaled_height):
+            for frame in read_frames(path, FPS, scaled_height, self._listener):
                 yield _middle(frame, width, height)
 
 

@@ -6,7 +6,6 @@ its video where it has one.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import chain
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dancing.errors import DancingError, DancingWarning
+from dancing.errors import DancingError
+from dancing.listener import Listener
 from dancing.media import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def decode_blocks(
     sample_rate: int = SAMPLE_RATE,
     start: float = 0.0,
     duration: float | None = None,
+    listener: Listener | None = None,
 ) -> Iterator[np.ndarray]:
     """Stream the sound of an audio or video file as mono blocks, in bounded memory.
 
@@ -40,26 +41,31 @@ def decode_blocks(
         sample_rate: of the blocks, in Hz.
         start: where to begin, in seconds >= 0, exact to a sample of the file.
         duration: how much to give at most, in seconds; None is to the end.
+        listener: told of what is damaged.
 
     Yields:
         (n,) float32, the mean of the channels; full scale is [-1, 1].
 
     Raises:
         DancingError: when the file is missing, empty, no media file or without sound, or when
-            nothing in it can be decoded. A damaged file gives what can be decoded, with a warning.
+            nothing in it can be decoded. A damaged file gives what can be decoded, with a note.
     """
-    for block in _decode(path, sample_rate, start, duration, _mono):
+    for block in _decode(path, sample_rate, start, duration, _mono, listener or Listener()):
         yield block[0]
 
 
 def decode_stereo(
-    path: str | Path, sample_rate: int, start: float = 0.0, duration: float | None = None
+    path: str | Path,
+    sample_rate: int,
+    start: float = 0.0,
+    duration: float | None = None,
+    listener: Listener | None = None,
 ) -> Iterator[np.ndarray]:
     """Like `decode_blocks`, but for listening: (2, n) float32 blocks.
 
     Sound of one channel, or of more than two, is mixed to the middle.
     """
-    return _decode(path, sample_rate, start, duration, _stereo)
+    return _decode(path, sample_rate, start, duration, _stereo, listener or Listener())
 
 
 def _decode(
@@ -68,6 +74,7 @@ def _decode(
     start: float,
     duration: float | None,
     mix: Callable[[np.ndarray], np.ndarray],
+    listener: Listener,
 ) -> Iterator[np.ndarray]:
     """Blocks (channels, n) float32, mixed and resampled."""
     import av
@@ -76,7 +83,7 @@ def _decode(
     resampler: av.AudioResampler | None = None
     rate = 0
     with _open(Path(path)) as container:
-        for samples, samples_rate in _sound(container, Path(path), start):
+        for samples, samples_rate in _sound(container, Path(path), start, listener):
             mixed = mix(samples)
             layout = "mono" if len(mixed) == 1 else "stereo"
             converted: list[av.AudioFrame] = []
@@ -142,7 +149,9 @@ def origin_of(container: InputContainer) -> float:
     return float(stream.start_time * stream.time_base)
 
 
-def _sound(container: InputContainer, path: Path, start: float) -> Iterator[tuple[np.ndarray, int]]:
+def _sound(
+    container: InputContainer, path: Path, start: float, listener: Listener
+) -> Iterator[tuple[np.ndarray, int]]:
     """Decoded sound from `start` on: ((channels, n) float32, its sample rate), as in the file.
 
     Packets before `start` are read but not decoded. Seeking by the container would be faster on
@@ -195,11 +204,9 @@ def _sound(container: InputContainer, path: Path, start: float) -> Iterator[tupl
     promised = float((stream.duration or 0) * (stream.time_base or Fraction(0)))
     # The length of a bare AAC stream is a guess of FFmpeg's, from its first bit rates.
     if decoded and end < promised - 1 and container.format.name != "aac":
-        message = f"{path}: cut off, it ends after {end:.1f} s of {promised:.1f} s"
-        warnings.warn(message, DancingWarning, stacklevel=2)
+        listener.note(f"{path}: cut off, it ends after {end:.1f} s of {promised:.1f} s")
     elif damaged:
-        message = f"{path}: damaged, {damaged} pieces of its sound left out"
-        warnings.warn(message, DancingWarning, stacklevel=2)
+        listener.note(f"{path}: damaged, {damaged} pieces of its sound left out")
 
 
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
@@ -231,7 +238,12 @@ def _stereo(samples: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(samples) if len(samples) == 2 else _mono(samples).repeat(2, 0)
 
 
-def load_audio(path: str | Path, start: float = 0.0, duration: float | None = None) -> np.ndarray:
+def load_audio(
+    path: str | Path,
+    start: float = 0.0,
+    duration: float | None = None,
+    listener: Listener | None = None,
+) -> np.ndarray:
     """(N,) float32 mono sound at 22,050 Hz; see `decode_blocks` for the rest."""
-    blocks = list(decode_blocks(path, SAMPLE_RATE, start, duration))
+    blocks = list(decode_blocks(path, SAMPLE_RATE, start, duration, listener))
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)

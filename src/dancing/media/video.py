@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +18,9 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
-from dancing.errors import DancingError, DancingWarning
+from dancing.errors import DancingError
 from dancing.files import write_then_rename
+from dancing.listener import Listener, Silent
 from dancing.media.sound import HOPELESS, decode_stereo, film_of, origin_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def probe(path: str | Path) -> VideoInfo:
         DancingError: when the file is missing, is no media file, or has no pictures.
     """
     with _open_video(path) as (container, stream):
-        frame = next(_decode(container, stream, path), None)
+        frame = next(_decode(container, stream, path, Silent()), None)
         if frame is None:
             raise DancingError(f"{path}: no picture of this video can be decoded")
         width, height = _display_size(frame, stream)
@@ -139,7 +139,10 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def read_frames(
-    path: str | Path, fps: float = FPS, height: int | None = None
+    path: str | Path,
+    fps: float = FPS,
+    height: int | None = None,
+    listener: Listener | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Frames of a video at a constant rate, resampled by time, upright, streamed.
 
@@ -152,13 +155,14 @@ def read_frames(
         fps: output rate; output frame k shows the input frame nearest to k / fps seconds.
         height: output height in pixels, the width keeps the aspect (both even); None keeps
             the size.
+        listener: told of what is damaged.
 
     Yields:
         (H, W, 3) uint8 RGB.
 
     Raises:
         DancingError: when the file is missing, is no media file, or has no pictures. A damaged
-            file gives what can be decoded, with a warning.
+            file gives what can be decoded, with a note.
     """
     with _open_video(path) as (container, stream):
         origin = origin_of(container)
@@ -166,7 +170,7 @@ def read_frames(
         previous: tuple[float, av.VideoFrame] | None = None
         picture: NDArray[np.uint8] | None = None
         size: tuple[int, int] | None = None
-        for frame in _decode(container, stream, path):
+        for frame in _decode(container, stream, path, listener or Listener()):
             if frame.time is None:
                 continue
             size = size or _output_size(frame, stream, height)
@@ -275,6 +279,7 @@ class VideoWriter:
         start: where in the song to begin, seconds.
         transparent: pictures have a fourth channel, straight (not premultiplied) alpha; .mov and
             .webm only.
+        listener: told of what is damaged in the sound.
 
     Raises:
         DancingError: when the file cannot be written.
@@ -288,6 +293,7 @@ class VideoWriter:
         sound: str | Path | None = None,
         start: float = 0.0,
         transparent: bool = False,
+        listener: Listener | None = None,
     ) -> None:
         if width % 2 or height % 2:
             raise ValueError(f"a video needs an even width and height, not {width}x{height}")
@@ -296,6 +302,7 @@ class VideoWriter:
         self._size = (width, height)
         self._sound = sound
         self._start = start
+        self._listener = listener
         self._file = write_then_rename(path)
         self._count = 0
         self._samples = 0
@@ -361,7 +368,7 @@ class VideoWriter:
             sound = self._container.add_stream(self._format.sound, rate=rate, layout="stereo")
             self._audio = cast("AudioStream", sound)
             self._audio.bit_rate = 192_000
-            self._blocks = decode_stereo(self._sound, rate, self._start)
+            self._blocks = decode_stereo(self._sound, rate, self._start, listener=self._listener)
             self._left_over = np.zeros((2, 0), np.float32)
 
     def _write_sound(self, until: int) -> None:
@@ -414,9 +421,9 @@ def _open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, path: str | Path
+    container: InputContainer, stream: VideoStream, path: str | Path, listener: Listener
 ) -> Iterator[av.VideoFrame]:
-    """Decode as far as possible: what is damaged is left out, with one warning at the end."""
+    """Decode as far as possible: what is damaged is left out, with one note at the end."""
     packets = container.demux(stream)
     damaged = in_a_row = 0
     while in_a_row < HOPELESS:
@@ -433,8 +440,7 @@ def _decode(
             in_a_row = 0
         yield from frames
     if damaged:
-        message = f"{path}: damaged, {damaged} pieces of its pictures left out"
-        warnings.warn(message, category=DancingWarning, stacklevel=3)
+        listener.note(f"{path}: damaged, {damaged} pieces of its pictures left out")
 
 
 def _display_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:

@@ -4,7 +4,7 @@ Every function takes landmarks (T, 33, 2), in [0, 1] of a picture's width and he
 frame rate, and first brings them to one common form, so that no figure depends on the picture's
 size, on where the dancer stands, or on the frame rate:
 
-1. float64, aspect-corrected, in torso lengths (`dancing.poses.body_frame`); pass
+1. float64, aspect-corrected, in torso lengths (`dancing.body.poses.body_frame`); pass
    `aspect = width / height`, or every horizontal speed is off by that factor;
 2. resampled to 30 frames a second by time, with cubic splines (nothing is done at 30 fps). So the
    same dance filmed at 15, 25, 30 or 60 fps agrees to the tolerances that the docstrings state.

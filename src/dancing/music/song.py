@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dancing.errors import DancingError
+from dancing.listener import Listener
 from dancing.media import SAMPLE_RATE
 from dancing.media.sound import load_audio
 from dancing.music.beats import track_beats
@@ -46,14 +47,19 @@ class Song:
         return len(self.mfcc)
 
 
-def load_song(path: str | Path, start: float = 0.0, duration: float | None = None) -> Song:
+def load_song(
+    path: str | Path,
+    start: float = 0.0,
+    duration: float | None = None,
+    listener: Listener | None = None,
+) -> Song:
     """Load a song (or the part from `start` seconds, `duration` long) and its features.
 
     Raises:
         DancingError: when it cannot be decoded (see `decode_blocks`) or is shorter than 0.1 s.
     """
     path = Path(path)
-    audio = load_audio(path, start, duration)
+    audio = load_audio(path, start, duration, listener)
     seconds = len(audio) / SAMPLE_RATE
     if start > 0 and not len(audio):
         raise DancingError(f"{path}: ends before {start:g} s, begin earlier")

@@ -7,23 +7,18 @@ import shutil
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from dancing.errors import DancingWarning
-
-if TYPE_CHECKING:
-    from dancing.pipeline import Progress
+from dancing.listener import Listener
 
 _Made = TypeVar("_Made")
 _TICK = 0.3
 _PREFIX = "dancing-studio-"
 _SWEEP = 60.0
-_thread = threading.local()
 
 
 class AbandonedError(Exception):
@@ -50,16 +45,20 @@ class Job(Generic[_Made]):
     """Work in a thread of its own. Use as a context manager: leaving it gives the work up.
 
     Args:
-        work: called with a progress function. That function raises `AbandonedError` once the job is
-            left, which ends the work as any error would: nothing stays half-written.
+        work: called with a listener. Its `progress` raises `AbandonedError` once the job is left,
+            which ends the work as any error would: nothing stays half-written.
+        ending: set when the work is to come to its end early.
 
     Attributes:
-        notes: warnings for people that the work gave.
+        notes: what the work had to say, each line once.
     """
 
-    def __init__(self, work: Callable[[Progress], _Made]) -> None:
+    def __init__(
+        self, work: Callable[[Listener], _Made], ending: threading.Event | None = None
+    ) -> None:
         self.notes: list[str] = []
         self._work = work
+        self._ending = ending or threading.Event()
         self._left = threading.Event()
         self._step = Step("starting", 0, None, None)
         self._began, self._first = time.monotonic(), 0
@@ -89,13 +88,13 @@ class Job(Generic[_Made]):
         return self._made[0]
 
     def _run(self) -> None:
-        _thread.notes = self.notes
         try:
-            self._made.append(self._work(self._tell))
+            self._made.append(self._work(_JobListener(self)))
         except BaseException as error:
             self._error = error
 
-    def _tell(self, stage: str, done: int, total: int | None) -> None:
+    def follow(self, stage: str, done: int, total: int | None) -> None:
+        """Take in how far the work is; called in its thread."""
         if self._left.is_set():
             raise AbandonedError
         now = time.monotonic()
@@ -107,22 +106,26 @@ class Job(Generic[_Made]):
             left = (now - self._began) * (total - done) / (done - self._first)
         self._step = Step(stage, done, total, left)
 
+    def ending(self) -> bool:
+        """Whether the work is to come to its end."""
+        return self._ending.is_set()
 
-def hear_warnings() -> None:
-    """From now on, a `DancingWarning` given in the thread of a job becomes one of its notes."""
-    usual = warnings.showwarning
 
-    def show(
-        message: Warning | str, category: type[Warning], *place: object, **more: object
-    ) -> None:
-        notes = getattr(_thread, "notes", None)
-        if notes is None or not issubclass(category, DancingWarning):
-            usual(message, category, *place, **more)  # type: ignore[arg-type]
-        elif str(message) not in notes:
-            notes.append(str(message))
+class _JobListener(Listener):
+    """Hears the work of one job; what it notes is that job's alone."""
 
-    warnings.showwarning = show
-    warnings.filterwarnings("always", category=DancingWarning)
+    def __init__(self, job: Job[Any]) -> None:
+        self._job = job
+
+    def progress(self, stage: str, done: int, total: int | None) -> None:
+        self._job.follow(stage, done, total)
+
+    def note(self, text: str) -> None:
+        if text not in self._job.notes:
+            self._job.notes.append(text)
+
+    def stopped(self) -> bool:
+        return self._job.ending()
 
 
 class Workspace:

@@ -23,6 +23,7 @@ from dancing.errors import DancingError, explained
 from dancing.files import example_song
 from dancing.image.background import TRANSPARENT
 from dancing.image.dancer import STYLES
+from dancing.listener import Listener, Renamed
 from dancing.studio.jobs import Job, Step, Workspace
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dancing.learn import Learned
-    from dancing.pipeline import Progress
     from dancing.studio.server import Limits
 
 _Made = TypeVar("_Made")
@@ -232,7 +232,7 @@ class _Studio:
 
         names: dict[str, str] = {}
 
-        def work(tell: Progress) -> dict[str, Any]:
+        def work(listener: Listener) -> dict[str, Any]:
             with self._workspace.folder() as folder:
                 wishes: dict[str, Any] = {
                     "song": _brought(song, folder, names),
@@ -251,8 +251,8 @@ class _Studio:
                 video = folder / f"dance{'.webm' if background == TRANSPARENT else '.mp4'}"
                 poses = video.with_suffix(SUFFIXES[0])
                 generate(
-                    output=video, style=style, background=background, poses=poses, progress=tell,
-                    **wishes,
+                    output=video, style=style, background=background, poses=poses,
+                    listener=listener, **wishes,
                 )  # fmt: skip
                 sequence = PoseSequence.load(poses)
                 written = [poses.with_suffix(suffix) for suffix in SUFFIXES]
@@ -274,11 +274,11 @@ class _Studio:
     def _skeleton(self, last: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
         folder = last["files"][0].parent
 
-        def work(tell: Progress) -> Path:
+        def work(listener: Listener) -> Path:
             if not folder.is_dir():
                 raise DancingError("this dance is no longer on the server; make it again")
             path = folder / "skeleton.mp4"
-            return generate(output=path, style="skeleton", progress=tell, **last["wishes"])
+            return generate(output=path, style="skeleton", listener=listener, **last["wishes"])
 
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
             return gr.skip(), line, *buttons, gr.skip()
@@ -333,7 +333,7 @@ class _Studio:
 
         names: dict[str, str] = {}
 
-        def work(tell: Progress) -> list[Path]:
+        def work(listener: Listener) -> list[Path]:
             with self._workspace.folder() as folder:
                 heard = _brought(song, folder, names)
                 return [
@@ -344,7 +344,7 @@ class _Studio:
                         seed=int(_given(seed, "seed")),
                         start=_given(start, "start"),
                         duration=self._duration(length, whole),
-                        progress=lambda stage, *count, side=side: tell(f"{side}: {stage}", *count),
+                        listener=Renamed(listener, f"{side}: {{}}".format),
                     )
                     for side, dancer, seed in (
                         ("left", left_dancer, left_seed),
@@ -435,7 +435,7 @@ class _Studio:
     def _look(self, videos: list[str] | None) -> Iterator[tuple[Any, ...]]:
         names: dict[str, str] = {}
 
-        def work(tell: Progress) -> list[tuple[NDArray[np.uint8], str]]:
+        def work(listener: Listener) -> list[tuple[NDArray[np.uint8], str]]:
             from dancing.inspection import sightings
 
             found = []
@@ -445,7 +445,7 @@ class _Studio:
                     for seconds, picture, people in sightings(copy):
                         who = {0: "nobody", 1: "one person"}.get(people, f"{people} people")
                         found.append((picture, f"{seconds:.0f} s: {who}"))
-                        tell(f"looking at video {number}", len(found), None)
+                        listener.progress(f"looking at video {number}", len(found), None)
             return found
 
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
@@ -466,7 +466,7 @@ class _Studio:
         ending = threading.Event()
         outputs: list[Path] = []
 
-        def work(tell: Progress) -> Learned:
+        def work(listener: Listener) -> Learned:
             with self._workspace.folder() as folder:
                 copies = [_brought(path, folder, names) for path in _some(videos)]
                 from dancing.learn import learn
@@ -477,8 +477,7 @@ class _Studio:
                     outputs[0],
                     minutes=min(minutes, self._limits.minutes),
                     moves=moves,
-                    progress=tell,
-                    stop=ending.is_set,
+                    listener=listener,
                 )
 
         shown: list[Path] = []
@@ -490,7 +489,7 @@ class _Studio:
             shown[:] = last
             return strip, gr.skip(), gr.skip(), line, *buttons, buttons[1], ending, *hidden
 
-        learned, notes = yield from _follow(work, during, names)
+        learned, notes = yield from _follow(work, during, names, ending)
         notes += [_as_named(note, names) for note in learned.notes]
         line = _say(f"{name} is now among the dancers. Download the bundle to keep it.", notes)
         yield (
@@ -581,9 +580,10 @@ class _Studio:
 
 
 def _follow(
-    work: Callable[[Progress], _Made],
+    work: Callable[[Listener], _Made],
     during: Callable[..., tuple[Any, ...]],
     names: dict[str, str],
+    ending: threading.Event | None = None,
 ) -> Generator[tuple[Any, ...], None, tuple[_Made, list[str]]]:
     """Do work while the page shows how far it is; give it up when the visitor leaves.
 
@@ -591,6 +591,7 @@ def _follow(
         work: to be done.
         during: outputs of an event, of a line to show and the buttons to go and to stop.
         names: those of the visitor's files by what they are called in the job's folder.
+        ending: set when the work is to come to its end early.
 
     Returns:
         What the work returned, and its notes.
@@ -598,7 +599,7 @@ def _follow(
     Raises:
         gr.Error: with the line that the command line would print, files named as they came.
     """
-    with Job(work) as job:
+    with Job(work, ending) as job:
         for step in job.steps():
             yield during(_show(step, names), gr.update(interactive=False), gr.update(visible=True))
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dancing.errors import DancingError
-from dancing.studio.jobs import Workspace, hear_warnings
+from dancing.studio.jobs import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,6 @@ def serve(
         from dancing.studio.page import CSS, HEAD, build, theme
 
         page = build(workspace, limits, dancers)
-        hear_warnings()
         try:
             page.launch(
                 server_name=address,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -25,12 +24,13 @@ from torch.utils.data import DataLoader, Dataset
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
+from dancing.listener import Listener
 from dancing.media.video import encode_png
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
 from dancing.training.module import TrainingModule
 
 if TYPE_CHECKING:
-    from dancing.pipeline import Progress
+    pass
 
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -51,8 +51,8 @@ def fit(
     device: str = "auto",
     resume: bool = False,
     seed: int = 0,
-    progress: Progress | None = None,
-    stop: Callable[[], bool] | None = None,
+    listener: Listener | None = None,
+    bar: bool = False,
 ) -> dict[str, float]:
     """Train, on a CPU, one GPU or several, and leave the result in the run folder.
 
@@ -62,8 +62,8 @@ def fit(
             ended before.
         start: a bundle whose model of the same stage and family to start from.
         resume: go on from the run's checkpoint.
-        progress: told of the percents done; else a terminal shows a bar of its own.
-        stop: asked after every step; when it says True, training ends as if its time were over.
+        listener: told of the percents done; asked after every step whether to stop.
+        bar: show a progress bar with the losses on the terminal.
 
     Returns:
         The last value of every logged figure.
@@ -105,13 +105,8 @@ def fit(
                 raise DancingError(
                     f"{run}: these data show the dancer in another {fact}; start anew"
                 )
-    callbacks: list[Callback] = [_Keeper(run)]
-    visible = sys.stderr.isatty() and progress is None
-    if progress is not None:
-        callbacks.append(_Teller(progress))
-    if stop is not None:
-        callbacks.append(_Stopper(stop))
-    if visible:
+    callbacks: list[Callback] = [_Keeper(run), _Following(listener or Listener())]
+    if bar:
         callbacks.append(RichProgressBar())
     trainer = L.Trainer(
         accelerator="gpu" if device == "cuda" else device,
@@ -126,7 +121,7 @@ def fit(
         logger=TensorBoardLogger(str(run), name="logs", version=""),
         # Lightning's own forgets about time where a model steps its optimisers by itself.
         enable_checkpointing=False,
-        enable_progress_bar=visible,
+        enable_progress_bar=bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10,
@@ -262,22 +257,13 @@ class _Keeper(Callback):
             )
 
 
-class _Teller(Callback):
-    """Tell of the part that is done."""
+class _Following(Callback):
+    """Tell a listener of the part that is done, and end the training when it says so."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._tell = progress
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         assert isinstance(module, TrainingModule)
-        self._tell("training", round(100 * module.progress()), 100)
-
-
-class _Stopper(Callback):
-    """End the training when asked to."""
-
-    def __init__(self, stop: Callable[[], bool]) -> None:
-        self._stop = stop
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        trainer.should_stop = trainer.should_stop or self._stop()
+        self._listener.progress("training", round(100 * module.progress()), 100)
+        trainer.should_stop = trainer.should_stop or self._listener.stopped()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +17,14 @@ from dancing.body.retarget import floor_level, proportions
 from dancing.body.skeleton import HIPS
 from dancing.bundle import Bundle
 from dancing.data.dataset import Clip, Dataset
-from dancing.errors import DancingError, DancingWarning
+from dancing.errors import DancingError
 from dancing.family import family
+from dancing.listener import Listener
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
 from dancing.training.fit import check_run, fit, model_of
 
 if TYPE_CHECKING:
-    from dancing.pipeline import Progress
+    pass
 
 
 def train(
@@ -42,8 +42,8 @@ def train(
     resume: bool = False,
     seed: int = 0,
     hold_out: bool = True,
-    progress: Progress | None = None,
-    stop: Callable[[], bool] | None = None,
+    listener: Listener | None = None,
+    bar: bool = False,
 ) -> dict[str, float]:
     """Train a model; see `dancing.training.fit.fit` for the other arguments and the result.
 
@@ -64,6 +64,7 @@ def train(
         DancingError: when data, settings, device or run folder do not fit.
     """
     began = time.monotonic()
+    listener = listener or Listener()
     run = Path(run)
     check_run(run, resume)
     kind = family(stage, model)
@@ -78,7 +79,7 @@ def train(
     with ExitStack() as stack:
         clips = [clip for path in datasets for clip in stack.enter_context(Dataset(path))]
         clips = learning.usable(clips)
-        kept, held_out = split(clips) if hold_out else (clips, [])
+        kept, held_out = split(clips, listener) if hold_out else (clips, [])
         samples, validation, facts = learning.data(
             config, kept, held_out, cache=run / "cache", batch_size=batch_size, known=known
         )
@@ -96,8 +97,8 @@ def train(
         device=device,
         resume=resume,
         seed=seed,
-        progress=progress,
-        stop=stop,
+        listener=listener,
+        bar=bar,
     )
 
 
@@ -126,7 +127,7 @@ def configured(kind: Any, settings: Sequence[str], base: dict[str, Any] | None =
         raise DancingError(f"settings do not fit: {error}") from error
 
 
-def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
+def split(clips: Sequence[Clip], listener: Listener) -> tuple[list[Clip], list[Clip]]:
     """Clips to train on, and those held out by the hash of their song or source.
 
     A clip that is not held out but shares its song or source with one that is (see
@@ -138,11 +139,7 @@ def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
     kept = [clip for clip in clips if not clip.held_out and not clip.origins & secret]
     if kept and out:
         return kept, out
-    warnings.warn(
-        "too few songs or sources to hold any out: no validation figures",
-        category=DancingWarning,
-        stacklevel=2,
-    )
+    listener.note("too few songs or sources to hold any out: no validation figures")
     return list(clips), []
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from dancing.body.skeleton import N_LANDMARKS
 from dancing.data.dataset import Clip
+from dancing.image.data import usable as usable
 from dancing.image.dcgan.data import Pictures, square_view
 from dancing.image.dcgan.network import SIZE, Config, Deployed, Discriminator, Generator
 from dancing.training.module import TrainingModule

@@ -221,7 +221,7 @@ def data(
 
 def _rooms(clips: Sequence[Clip], height: int) -> dict[str, Any]:
     """'room', landmarks (T, 33, 3) of those clips that have world landmarks, metres in the room of
-    `dancing.kinematics`, and 'focal', the camera's focal length in pixels."""
+    `dancing.body.kinematics`, and 'focal', the camera's focal length in pixels."""
     known = [(clip, clip.world) for clip in clips if clip.world is not None]
     if not known:
         return {"room": torch.zeros(0, N_LANDMARKS, 3), "focal": 0.0}

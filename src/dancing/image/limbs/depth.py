@@ -58,7 +58,7 @@ def turned(room: torch.Tensor, focal: float, count: int) -> tuple[torch.Tensor, 
     """Poses seen from random sides, mirrored and at one another's places.
 
     Args:
-        room: (T, 33, 3) metres, landmarks in the room of `dancing.kinematics`.
+        room: (T, 33, 3) metres, landmarks in the room of `dancing.body.kinematics`.
         focal: focal length in pixels.
 
     Returns:

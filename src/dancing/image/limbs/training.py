@@ -12,6 +12,8 @@ from torch import nn
 from dancing.body.skeleton import N_LANDMARKS
 from dancing.bundle import PREVIEW
 from dancing.image.compositing import crops, darken, lay_over, within
+from dancing.image.data import usable as usable
+from dancing.image.limbs.data import data as data
 from dancing.image.limbs.depth import turned
 from dancing.image.limbs.discriminators import _SAY, Discriminators
 from dancing.image.limbs.losses import (

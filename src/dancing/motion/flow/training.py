@@ -25,7 +25,7 @@ _NEAREST = 0.1  # to the end of the line, where the velocity's weight would be i
 
 
 class Training(TrainingModule):
-    """Flow matching in training. Batches are those of `dancing.motion.data.Phrases`."""
+    """Flow matching in training. Batches are those of `dancing.motion.flow.data.Phrases`."""
 
     config: Config
 
