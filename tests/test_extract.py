@@ -249,6 +249,16 @@ def labelled(folder, frames=40, fps=30, alpha=True, size=(64, 48)):
     return video, landmarks, mattes
 
 
+def test_labels_of_the_beginning_of_a_video(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    video, landmarks, _ = labelled(tmp_path / "in")
+    report = prepare([video], tmp_path / "a.h5", size=48, labels=tmp_path / "in", seconds=0.5)
+    assert report.files == [FileReport(video, clips=1, frames=15)]
+    with Dataset(tmp_path / "a.h5") as data:
+        np.testing.assert_array_equal(data.clips[0].landmarks, landmarks[:15])
+        assert len(data.clips[0].matte) == 15
+
+
 def test_labels_are_taken_as_they_are(monkeypatch, tmp_path):
     """Without the estimator, and with labels and videos in one folder."""
     monkeypatch.setitem(sys.modules, "mediapipe", None)

@@ -245,6 +245,24 @@ def test_wishes_that_cannot_be_met_get_one_line(dance, trained, song, tmp_path):
         Choreographer(trained / "puppet")(None, energy=float("nan"))
 
 
+def test_poses_to_keep_may_be_of_a_frame_of_another_shape(trained, tmp_path):
+    """Of a wide video, say: the body keeps its breadth."""
+    song = write_wav(tmp_path / "song.wav", clicks(4, 120))
+    dance = again(trained, song, tmp_path / "dance.npz")
+    wide = dance.in_aspect(16 / 9)
+    assert np.ptp(wide.landmarks[..., 0]) == pytest.approx(
+        np.ptp(dance.landmarks[..., 0]) * dance.aspect * 9 / 16
+    )
+    wide.save(tmp_path / "wide.npz")
+    kept = again(trained, song, tmp_path / "kept.npz", "--keep", tmp_path / "wide.npz")
+    np.testing.assert_allclose(kept.landmarks, dance.landmarks, atol=1e-5)
+    begun = [
+        again(trained, song, tmp_path / "begun.npz", "--start-pose", tmp_path / f"{name}.npz")
+        for name in ("dance", "wide")
+    ]
+    np.testing.assert_allclose(begun[0].landmarks, begun[1].landmarks, atol=1e-4)
+
+
 def test_noise_without_a_beat_is_danced_to_calmly(trained, tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.1, 22050 * 6)
     song = write_wav(tmp_path / "noise.wav", noise)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,24 +37,31 @@ def write_then_rename(path: str | Path) -> Iterator[Path]:
         raise DancingError(f"{path}: is a folder, a file name is needed")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=f".partial{path.suffix}", dir=path.parent
-        )
+        temporary = _new_file(path)
     except OSError as error:
         raise DancingError(f"{path}: cannot be written ({error.strerror or error})") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files private; a result gets the permissions of any new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
         raise DancingError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> Path:
+    """An empty file beside `path`, of a name that was free.
+
+    Not by tempfile: its files are private, and a result has the permissions of any new file. These
+    depend on the process's umask, which only opening a file applies safely with other threads.
+    """
+    while True:
+        name = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.partial{path.suffix}")
+        try:
+            name.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return name
 
 
 def expand(inputs: Iterable[str | Path], suffixes: Iterable[str], what: str) -> list[Path]:

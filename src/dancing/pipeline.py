@@ -161,7 +161,7 @@ def generate(
     if not as_is:
         sequence = drawer.fit(sequence, body)
         if given is not None:
-            sequence = kept_exactly(sequence, given)
+            sequence = kept_exactly(sequence, given.in_aspect(sequence.aspect))
     if poses_only:
         sequence.save(output)
         return output

@@ -114,6 +114,18 @@ class PoseSequence:
             world=None if self.world is None else interpolate(self.world, at),
         )
 
+    def in_aspect(self, aspect: float) -> PoseSequence:
+        """The same poses in a frame of another shape, as high as before, with the same middle.
+
+        Args:
+            aspect: width over height of that frame.
+        """
+        if aspect == self.aspect:
+            return self
+        landmarks = self.landmarks.copy()
+        landmarks[..., 0] = (landmarks[..., 0] - 0.5) * (self.aspect / aspect) + 0.5
+        return replace(self, landmarks=landmarks, aspect=aspect)
+
     def save(self, path: str | Path) -> None:
         """Write a pose file; the suffix (.npz, .json or .csv) chooses the format.
 

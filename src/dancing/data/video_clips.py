@@ -77,9 +77,13 @@ def is_label(file: Path, folder: Path) -> bool:
     return named and file.parent.resolve() == folder.resolve()
 
 
-def _check_length(labels: Path, found: int, video: Path, frames: int) -> None:
-    """Labels of another cut of the video would be wrong throughout, if only by some frames."""
-    if abs(found - frames) > 1:
+def _check_length(labels: Path, found: int, video: Path, frames: int, cut: bool) -> None:
+    """Labels of another cut of the video would be wrong throughout, if only by some frames.
+
+    Args:
+        cut: only the video's first `frames` are taken; labels may go on.
+    """
+    if found < frames - 1 or (found > frames + 1 and not cut):
         raise DancingError(
             f"{labels}: has {found} frames at {FPS} a second, but {video.name} has {frames}"
         )
@@ -210,7 +214,9 @@ def clips_of_video(
         aspect = pictures.shape[1] / pictures.shape[0]
         exact_mattes = None
         if labels.matte is not None:
-            exact_mattes = _labelled_mattes(labels.matte, path, count, pictures.shape, mattes)
+            exact_mattes = _labelled_mattes(
+                labels.matte, path, count, count == most, pictures.shape, mattes
+            )
     if total and count < total - FPS // 2:
         listener.note(f"{path}: only {count / FPS:.1f} s of its {total / FPS:.1f} s can be read")
     if labels.poses is None:
@@ -218,7 +224,9 @@ def clips_of_video(
         if watcher is not None and watcher.crowded:
             listener.note(f"{path}: several people, the largest was followed")
     else:
-        pieces = [_labelled_piece(labels.poses, path, count, aspect, tracks, exact_mattes)]
+        pieces = [
+            _labelled_piece(labels.poses, path, count, count == most, aspect, tracks, exact_mattes)
+        ]
     mfcc, beats, downbeats = _music_of_video(path, info.has_sound, seconds, listener)
 
     clips: list[PreparedClip] = []
@@ -276,13 +284,14 @@ def _labelled_piece(
     labels: Path,
     path: Path,
     count: int,
+    cut: bool,
     aspect: float,
     tracks: Tracks,
     mattes: Sequence[int] | None,
 ) -> _Piece:
     """The dancer as the pose file says, neither cut nor smoothed."""
     poses = PoseSequence.load(labels)
-    _check_length(labels, len(poses.resampled(FPS)), path, count)
+    _check_length(labels, len(poses.resampled(FPS)), path, count, cut)
     poses = replace(poses.resampled(FPS, count), aspect=aspect)
     if mattes is None:
         mattes = _mattes_at(poses, tracks, path)
@@ -308,14 +317,14 @@ def _mattes_at(poses: PoseSequence, tracks: Tracks, path: Path) -> list[int]:
 
 
 def _labelled_mattes(
-    labels: Path, path: Path, count: int, shape: tuple[int, ...], spool: _Spool
+    labels: Path, path: Path, count: int, cut: bool, shape: tuple[int, ...], spool: _Spool
 ) -> list[int]:
     """The numbers in the spool of a matte video's frames, one for each of the video's."""
     numbers = [
         spool.add(resize(np.ascontiguousarray(grey[..., 1]), shape[1], shape[0]))
-        for grey in read_frames(labels)
+        for grey in islice(read_frames(labels), count if cut else None)
     ]
-    _check_length(labels, len(numbers), path, count)
+    _check_length(labels, len(numbers), path, count, cut)
     return [*numbers, *numbers[-1:]][:count]
 
 

@@ -6,7 +6,7 @@ its video where it has one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -33,8 +33,8 @@ def decode_blocks(
 ) -> Iterator[np.ndarray]:
     """Stream the sound of an audio or video file as mono blocks, in bounded memory.
 
-    Time 0 is the first sound of an audio file (encoder priming removed) and the start of the
-    pictures of a video, as in `video.read_frames`, so that its sound stays with its pictures.
+    Time 0 is the first sound of an audio file (encoder priming removed) and the first frame of a
+    video, as in `dancing.media.video.read_frames`, so that its sound stays with its frames.
 
     Args:
         path: any file that FFmpeg can read; its first audio track is taken.
@@ -60,7 +60,7 @@ def decode_stereo(
     start: float = 0.0,
     duration: float | None = None,
     listener: Listener | None = None,
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Like `decode_blocks`, but for listening: (2, n) float32 blocks.
 
     Sound of one channel, or of more than two, is mixed to the middle.
@@ -75,7 +75,7 @@ def _decode(
     duration: float | None,
     mix: Callable[[np.ndarray], np.ndarray],
     listener: Listener,
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Blocks (channels, n) float32, mixed and resampled."""
     import av
 

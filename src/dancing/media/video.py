@@ -146,8 +146,8 @@ def read_frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Frames of a video at a constant rate, resampled by time, upright, streamed.
 
-    Time 0 is the start of the pictures, as in `audio.decode_blocks`, also where the sound begins
-    earlier or later.
+    Time 0 is the first frame, as in `dancing.media.sound.decode_blocks`, also where the sound
+    begins earlier or later.
 
     Args:
         path: any video that FFmpeg reads; variable frame rate, rotation and pixel shape are
@@ -324,6 +324,8 @@ class VideoWriter:
             kind, error, trace = type(failure), failure, failure.__traceback__
             raise
         finally:
+            if self._sound is not None:
+                self._blocks.close()
             # FFmpeg writes a trailer when it closes, which fails once more on a full disk.
             try:
                 self._container.close()

@@ -89,9 +89,9 @@ class Runtime:
         stage = Stage(self.focal, self.home, self.torso, place)
         held = given = None
         if start_pose is not None:
-            held = stage.held(start_pose[:1], "the start pose")
+            held = stage.held(start_pose[:1].in_aspect(place["aspect"]), "the start pose")
         if keep is not None:
-            given = keep.resampled(FPS)
+            given = keep.resampled(FPS).in_aspect(place["aspect"])
             held = stage.held(given, "the poses to keep")
         points = self.dance(song, seed, energy, held)
         landmarks = stage.landmarks(points).astype(np.float32)
