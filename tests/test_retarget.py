@@ -289,7 +289,7 @@ def test_bones_get_the_dancers_lengths_and_keep_their_angles():
 @pytest.mark.parametrize(
     ("kind", "ratio", "same"),
     [
-        ("thigh", 0.93, True), ("thigh", 0.91, False), ("thigh", 1.14, True), ("thigh", 1.16, False),
+        ("shin", 0.93, True), ("shin", 0.91, False), ("shin", 1.14, True), ("shin", 1.16, False),
         ("hip", 0.93, True), ("hip", 0.91, False), ("hand", 1.14, True), ("hand", 1.16, False),
         ("foot", 0.66, True), ("foot", 0.64, False), ("neck", 1.24, True), ("neck", 1.26, False),
         ("face", 0.66, True), ("face", 1.26, False),
@@ -340,7 +340,7 @@ def test_a_short_clip_may_not_have_shown_a_bone_in_full(seconds, limit):
 
 
 def test_a_known_body_is_taken_at_its_word():
-    """Within three hundredths it is the dancer's; beyond, every bone is corrected, up to a limit."""
+    """Within three hundredths it is the dancer's; beyond, all of it is corrected, to a limit."""
     assert exact(OWN, source=known(thigh=1.029, foot=0.971)) is OWN
     for thigh in (1.031, 0.969):
         found = exact(OWN, source=known(thigh=thigh, forearm=1.02))
