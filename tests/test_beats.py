@@ -155,13 +155,13 @@ def test_styles_with_drums_bass_and_harmony(style):
 
 
 # Drums alone, whose metre can be read in several ways: two thirds or three halves of the tempo, or
-# half of it. Only some of the signs tell the beat, among them how usual its tempo is.
+# half of it. Only some of the signs tell the beat, among them how usual its tempo is. The right
+# reading scores at least 0.2 more than any other, so that rounding does not decide.
 AMBIGUOUS = {
     "reggaeton": (STYLES["reggaeton"].drums, (118, 126)),
     "disco": (STYLES["disco"].drums, (72, 78)),
-    "dembow": ({"kick": "x...x...x...x...", "snare": "...x..x....x..x."}, (118, 150)),
     "sixteenths": ({"hat": "xxxxxxxxxxxxxxxx", "kick": "x.......x......."}, (110, 118)),
-    "son clave": ({"wood": "x..x..x...x.x..."}, (142, 150)),
+    "son clave": ({"wood": "x..x..x...x.x..."}, (150,)),
     "clave and kick": ({"wood": "x..x..x...x.x...", "kick": "x.......x......."}, (72,)),
     "kick and backbeat": ({"kick": "x.....x.........", "snare": "....x.......x..."}, (142,)),
 }
