@@ -154,6 +154,22 @@ def test_styles_with_drums_bass_and_harmony(style):
         assert -0.012 < np.median(nearest) < 0.004
 
 
+@pytest.mark.parametrize("style", ["house", "rock", "ballad"])
+def test_what_is_too_slow_or_too_fast_is_heard_in_double_or_half_time(style):
+    """Below 70 and above 158; of the beats of fast songs those with the downbeats are heard."""
+    for tempo in (62, 66):
+        sound, true = in_style(style, tempo)
+        twice = np.interp(np.arange(0, len(true) - 0.5, 0.5), np.arange(len(true)), true)
+        beats = track_beats(sound)
+        assert beats.tempo == pytest.approx(2 * tempo, rel=0.005)
+        assert f_measure(beats.times, twice) > 0.97
+    for tempo in (164, 176):
+        sound, true = in_style(style, tempo)
+        beats = track_beats(sound)
+        assert beats.tempo == pytest.approx(tempo / 2, rel=0.005)
+        assert f_measure(beats.times, true[::2]) > 0.97
+
+
 # Drums alone, whose metre can be read in several ways: two thirds or three halves of the tempo, or
 # half of it. Only some of the signs tell the beat, among them how usual its tempo is. The right
 # reading scores at least 0.2 more than any other, so that rounding does not decide.
