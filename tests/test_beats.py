@@ -154,6 +154,13 @@ def test_styles_with_drums_bass_and_harmony(style):
         assert -0.012 < np.median(nearest) < 0.004
 
 
+@pytest.mark.parametrize("tempo", [108, 124])
+def test_the_kick_tells_the_beat_against_hats_in_fives(tempo):
+    true = np.arange(0.4, 22, 60 / tempo)
+    sound = band(true, 22.0, kick="x...", hat="x....")
+    assert f_measure(track_beats(sound).times, true) > 0.97
+
+
 @pytest.mark.parametrize("style", ["house", "rock", "ballad"])
 def test_what_is_too_slow_or_too_fast_is_heard_in_double_or_half_time(style):
     """Below 70 and above 158; of the beats of fast songs those with the downbeats are heard."""
