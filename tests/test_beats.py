@@ -161,7 +161,7 @@ def test_the_kick_tells_the_beat_against_hats_in_fives(tempo):
     assert f_measure(track_beats(sound).times, true) > 0.97
 
 
-@pytest.mark.parametrize("style", ["house", "rock", "ballad"])
+@pytest.mark.parametrize("style", ["rock", "drum and bass"])
 def test_what_is_too_slow_or_too_fast_is_heard_in_double_or_half_time(style):
     """Below 70 and above 158; of the beats of fast songs those with the downbeats are heard."""
     for tempo in (62, 66):
@@ -170,7 +170,7 @@ def test_what_is_too_slow_or_too_fast_is_heard_in_double_or_half_time(style):
         beats = track_beats(sound)
         assert beats.tempo == pytest.approx(2 * tempo, rel=0.005)
         assert f_measure(beats.times, twice) > 0.97
-    for tempo in (164, 176):
+    for tempo in (164, 172):
         sound, true = in_style(style, tempo)
         beats = track_beats(sound)
         assert beats.tempo == pytest.approx(tempo / 2, rel=0.005)
