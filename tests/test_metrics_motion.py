@@ -20,7 +20,6 @@ from dancing.metrics import (
     motion_beats,
     motion_magnitude,
 )
-from dancing.metrics.motion import SMOOTHING
 
 MEASURES = (
     motion_magnitude,
@@ -188,7 +187,7 @@ def test_joint_speed_is_its_definition():
     fine, smooth = joint_speed(landmarks, 30)
     assert (fine[0], fine[-1]) == pytest.approx((times[0], times[-1]))
     for at in (0, 101, 333, len(fine) - 1):
-        weights = np.exp(-((times - fine[at]) ** 2) / (2 * SMOOTHING**2))
+        weights = np.exp(-((times - fine[at]) ** 2) / (2 * 0.083**2))
         assert smooth[at] == pytest.approx((weights * speeds).sum() / weights.sum(), rel=1e-6)
 
 
@@ -453,6 +452,61 @@ def test_geometric_features_of_a_known_sequence():
     assert values["ankles_apart"] == 0.25
     assert values["left_knee_bent"] == 0
     assert values["root_fast"] == 0
+
+
+def bent_to(joint, to, origin, angle):
+    """Move a landmark so that the angle at a joint, from another one, is this many degrees."""
+
+    def move(points):
+        arm = points[:, origin] - points[:, joint]
+        c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        points[:, to] = points[:, joint] + arm @ np.array([[c, s], [-s, c]])
+
+    return move
+
+
+def apart(left, right, distance):
+    def move(points):
+        points[:, left, 0], points[:, right, 0] = 0.5 + distance / 2, 0.5 - distance / 2
+        points[:, right, 1] = points[:, left, 1]
+
+    return move
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside"),
+    [
+        ("left_elbow_bent", bent_to(13, 15, 11, 109), bent_to(13, 15, 11, 111)),
+        ("right_elbow_bent", bent_to(14, 16, 12, 109), bent_to(14, 16, 12, 111)),
+        ("left_knee_bent", bent_to(25, 27, 23, 109), bent_to(25, 27, 23, 111)),
+        ("right_knee_bent", bent_to(26, 28, 24, 109), bent_to(26, 28, 24, 111)),
+        # Shoulders are 0.1 wide and hips 0.06.
+        ("wrists_apart", apart(15, 16, 0.251), apart(15, 16, 0.249)),
+        ("ankles_apart", apart(27, 28, 0.127), apart(27, 28, 0.125)),
+    ],
+)
+def test_shapes_begin_at_their_thresholds(name, inside, outside):
+    at = geometric_feature_names().index(name)
+    for move, expected in ((inside, 1.0), (outside, 0.0)):
+        _, landmarks = clip(seconds=1)
+        move(landmarks)
+        assert geometric_features(landmarks, 30)[at] == expected
+
+
+@pytest.mark.parametrize(
+    ("usual", "burst", "fast"),
+    [(1.0, 2.1, True), (1.0, 1.9, False), (0.0, 0.11, True), (0.0, 0.09, False)],
+)
+def test_fast_is_twice_the_usual_speed_and_a_tenth_of_a_torso_a_second(usual, burst, fast):
+    def moves(times):
+        speed = np.where((times >= 5) & (times < 6), burst, usual) * TORSO
+        added = np.zeros((len(times), 33, 2))
+        added[:, [15, 16, 27, 28, 23, 24], 0] = np.cumsum(speed)[:, None] / 30
+        return added
+
+    names, values = geometric_feature_names(), geometric_features(clip(moves=moves)[1], 30)
+    speeds = [value for name, value in zip(names, values, strict=True) if name.endswith("_fast")]
+    assert speeds == pytest.approx([0.1 if fast else 0.0] * 5, abs=0.005)
 
 
 def test_fast_is_fast_for_this_dancer():

@@ -47,6 +47,16 @@ def test_body_frame_ignores_scale_place_and_picture_shape(scale, shift, aspect):
     np.testing.assert_allclose(body_frame(moved, aspect), body_frame(points), atol=1e-6)
 
 
+def test_a_torso_reaches_from_mid_hip_to_mid_shoulder():
+    points = np.zeros((5, 33, 2))
+    points[:, [11, 12]] = [[0.0, 0.0], [0.4, 0.2]]
+    points[:, [23, 24]] = [[0.0, 0.5], [0.0, 0.9]]
+    assert torso_length(points) == pytest.approx(np.hypot(0.2, 0.6))
+    assert torso_length(points, 0.5) == pytest.approx(np.hypot(0.1, 0.6)), "in picture heights"
+    points[:2] *= 3
+    assert torso_length(points) == pytest.approx(np.hypot(0.2, 0.6)), "the median"
+
+
 def test_body_frame_centres_the_first_frame_only():
     points = np.random.default_rng(0).random((10, 33, 2))
     points[5:] += [0.5, 0]

@@ -32,6 +32,32 @@ def test_phrases_begin_on_downbeats(tempo):
     assert np.array_equal(np.diff(counts.phase) % 8, np.ones(len(counts) - 1))
 
 
+def test_most_downbeats_decide_where_bars_begin():
+    beats = beats_at(120)
+    heard = np.sort(np.append(beats[3::4], beats[[1, 14]]))
+    counts = rhythm.count(beats, heard, 30.0)
+    first = counts.times[counts.phase % 4 == 0]
+    assert np.abs(first[:, None] - beats[3::4]).min(1)[1:-1].max() < 1e-9
+    # The phrase begins with the bar in which the first one lies.
+    np.testing.assert_allclose(
+        counts.times[(counts.phase == 0) & (counts.times > 0.3)], beats[3::8], atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 3])
+def test_bars_of_counts_begin_on_downbeats_at_any_tempo(first):
+    """Bars of four counts: two of the music's at 180 beats a minute, half of one at 70."""
+    for tempo, bar in ((180, 8), (120, 4), (70, 2)):
+        beats = beats_at(tempo)
+        counts = rhythm.count(beats, beats[first::4], 30.0)
+        begins = counts.times[(counts.phase % 4 == 0) & (counts.times > 0.2)]
+        exact = (begins[begins < 29] - 0.3) * tempo / 60
+        places = np.rint(exact).astype(int)
+        np.testing.assert_allclose(exact, places, atol=1e-6)
+        assert (np.diff(places) == bar).all()
+        assert (places[0] - first) % min(bar, 4) == 0
+
+
 def test_missing_beats_are_filled_and_doubled_ones_dropped():
     beats = beats_at(100)
     broken = np.sort(np.append(np.delete(beats, [7, 20, 21]), beats[10] + 0.01))
@@ -70,6 +96,46 @@ def test_calm_passages_have_less_energy_and_steady_songs_no_surge():
     assert surge[inside & calm].max() < surge[inside & ~calm].min() - 0.5
     steady = rhythm.surge(rhythm.energy(music([-20.0, -20.5] * 450), counts))
     assert np.abs(steady[inside]).max() < 0.2
+
+
+def test_energy_is_the_mean_of_the_counts_before_and_after():
+    counts = rhythm.count(beats_at(120, start=0.0), None, 30.0)
+    levels = rhythm.energy(music([-30.0] * 450 + [-20.0] * 450), counts)
+    at = {round(time, 3): level for time, level in zip(counts.times, levels, strict=True)}
+    # Below the loud passages, -20; at 15 s it is half of both.
+    assert [at[time] for time in (14.0, 14.5, 15.0, 15.5, 16.0)] == pytest.approx(
+        [-10, -10, -5, 0, 0], abs=1e-5
+    )
+    silent = rhythm.energy(music([-100.0] * 450 + [-20.0] * 450), counts)
+    assert silent.min() == -40, "no deeper than that"
+
+
+def test_surge_is_smoothed_over_a_bar_and_in_deviations_of_the_song():
+    levels = np.zeros(101)
+    levels[50] = 10.0
+    weights = np.exp(-((np.arange(101) - 50) ** 2) / 8)
+    # It hardly varies, so the unit is 2 dB.
+    expected = 10 * weights / weights.sum() / 2
+    np.testing.assert_allclose(rhythm.surge(levels), expected, atol=1e-3)
+    wave = np.sin(2 * np.pi * np.arange(640) / 64)
+    # Whatever the size of a large swing, its deviation is one.
+    inside = slice(64, -64)
+    for size in (10.0, 20.0):
+        found = rhythm.surge(size * wave)
+        np.testing.assert_allclose(found[inside], np.sqrt(2) * wave[inside], atol=0.02)
+    assert rhythm.surge(np.append(np.zeros(100), 60 * np.ones(9))).max() == 1.5
+    assert rhythm.surge(np.append(np.zeros(100), -60 * np.ones(9))).min() == -2.5
+
+
+def test_calm_music_has_a_shape_and_is_no_silence():
+    rows = music([-20.0] * 100 + [-60.0] * 100)
+    assert not rhythm.sounding(rows, 200)[100:].any()
+    # The spectrum's deviation from a constant, root mean square over 128 bands.
+    for shape, sounds in ((1.9, False), (2.1, True)):
+        rows[100:, 3] = shape * np.sqrt(128)
+        assert (rhythm.sounding(rows, 200)[100:] == sounds).all()
+    for level, sounds in ((-34.9, True), (-35.1, False)):
+        assert rhythm.sounding(music([-20.0] * 100 + [level]), 101)[100] == sounds
 
 
 def test_silence_is_told_from_music_and_from_nothing():
