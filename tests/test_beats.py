@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mir_eval.beat import f_measure  # untrimmed: the first five seconds count here
 from scipy.signal import butter, sosfilt
 
 from dancing.audio import SAMPLE_RATE, track_beats
 
 RANDOM = np.random.default_rng(0)
-
-
-def f_measure(heard: np.ndarray, true: np.ndarray) -> float:
-    """70 ms, one to one."""
-    i = j = hits = 0
-    while i < len(heard) and j < len(true):
-        offset = heard[i] - true[j]
-        hits += abs(offset) <= 0.07
-        i += offset <= 0.07
-        j += offset >= -0.07
-    return 2 * hits / (len(heard) + len(true))
 
 
 def place(sound: np.ndarray, times: np.ndarray, seconds: float, gain: float = 1.0) -> np.ndarray:
