@@ -70,7 +70,8 @@ def beat_this_tracker(checkpoint: str) -> Tracker:
     """
     try:
         from beat_this.inference import Audio2Beats
-    except ImportError as error:
+    # OSError: a torchaudio that was built for another torch.
+    except (ImportError, OSError) as error:
         raise ValueError(f"cannot import it ({error}), try pip install beat-this") from error
     try:
         model = Audio2Beats(checkpoint_path=checkpoint, device="cpu")
