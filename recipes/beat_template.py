@@ -28,6 +28,10 @@ RIDGE = 0.03
 
 def agreement(heard: np.ndarray, true: np.ndarray) -> float:
     """The lesser of the parts of `heard` and of `true` that are within 70 ms of the other."""
+    # A label to learn from and no figure, hence not mir_eval's F-measure: the lesser of precision
+    # and recall tells a reading at half or double tempo (0.5) from the right one more sharply than
+    # their mean (0.67), the whole song counts from its first beat, and nothing but NumPy is needed
+    # for each of the dozens of readings of a song.
     if not len(heard):
         return 0.0
     near = np.abs(heard[:, None] - true[None]) < 0.07

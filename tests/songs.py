@@ -10,17 +10,6 @@ from scipy.signal import butter, sosfilt
 from dancing.media import SAMPLE_RATE
 
 
-def f_measure(heard: np.ndarray, true: np.ndarray) -> float:
-    """70 ms, one to one."""
-    i = j = hits = 0
-    while i < len(heard) and j < len(true):
-        offset = heard[i] - true[j]
-        hits += abs(offset) <= 0.07
-        i += offset <= 0.07
-        j += offset >= -0.07
-    return 2 * hits / (len(heard) + len(true))
-
-
 def place(sound: np.ndarray, times: np.ndarray, seconds: float, gain: float = 1.0) -> np.ndarray:
     """(N,) float32 with the sound at each of the times."""
     result = np.zeros(int(seconds * SAMPLE_RATE) + len(sound), np.float32)

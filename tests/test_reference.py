@@ -5,7 +5,6 @@ by hand) is compared with its definition, pixel by pixel or in double precision,
 package that the field takes for it.
 """
 
-import mir_eval
 import numpy as np
 import pytest
 import torch
@@ -19,7 +18,6 @@ from dancing.media.video import resize
 from dancing.metrics import psnr, ssim
 from dancing.training import muon
 from dancing.training.muon import Muon
-from songs import f_measure
 
 # ------------------------------------------------------------------------------- maps of limbs
 
@@ -66,7 +64,7 @@ def capsules(bones, radii, width=WIDTH, height=HEIGHT):
 
 def fast_capsules(bones, log_radii, width=WIDTH, height=HEIGHT):
     start, end = bones[None].unbind(2)
-    return torch.stack(maps.capsule_maps(start, end, log_radii, width, height))[:, 0]
+    return torch.stack(limb_maps.capsule_maps(start, end, log_radii, width, height))[:, 0]
 
 
 def test_capsule_maps_are_their_formula_at_every_pixel():
@@ -389,15 +387,3 @@ def test_ssim_is_that_of_torchmetrics():
         colours = [np.stack([x, y, x / 2], -1) for x, y in ((a, b), (b, a))]
         luma = [picture @ [0.299, 0.587, 0.114] for picture in colours]
         assert ssim(*colours) == pytest.approx(theirs(*luma), abs=1e-7)
-
-
-def test_matched_beats_are_those_of_mir_eval():
-    """The greedy matching of rising times finds as many pairs as the best one there is."""
-    random = np.random.default_rng(0)
-    for _ in range(200):
-        true = np.cumsum(random.uniform(0.05, 0.7, random.integers(1, 30)))
-        heard = true[random.random(len(true)) < 0.8]
-        heard = np.sort(heard + random.normal(0, 0.05, len(heard)))
-        heard = np.sort(np.append(heard, random.uniform(0, true[-1], random.integers(1, 5))))
-        expected = mir_eval.beat.f_measure(true, heard, f_measure_threshold=0.07)
-        assert f_measure(heard, true) == pytest.approx(expected, abs=1e-12)
