@@ -18,6 +18,9 @@ from dancing.motion.flow import network as flow_network
 from dancing.motion.flow import training as flow
 from dancing.motion.flow.data import Phrases
 from dancing.motion.flow.features import CONTEXT, FRAMES
+from dancing.motion.flow.runtime import Runtime
+from dancing.music.counts import count
+from dancing.music.song import Song
 from dancing.pipeline import generate
 from media import clicks, write_wav
 from puppet import a_dance
@@ -243,6 +246,32 @@ def test_wishes_that_cannot_be_met_get_one_line(dance, trained, song, tmp_path):
     assert not out.exists()
     with pytest.raises(DancingError, match="energy"):
         Choreographer(trained / "puppet")(None, energy=float("nan"))
+
+
+def test_training_and_inference_tell_the_model_the_same_of_the_music(trained, data):
+    """MFCC, place in the phrase, whether it is heard, tempo. How vigorous the dance is, training
+    measures and inference wishes."""
+    with Dataset(data) as dataset:
+        clip = dataset.clips[0]
+        phrases = Phrases([clip], 8, FRAMES, 13, augment=False)
+        learned = phrases[0]
+        song = Song(
+            clip.name, np.zeros(0), 22050, clip.mfcc, clip.beats, clip.downbeats, 100.0,
+            clip.duration,
+        )  # fmt: skip
+    settings = Bundle(trained / "puppet").settings("motion") | {"music": phrases.facts["music"]}
+    runtime = Runtime(None, settings)
+    counts = count(song.beats, song.downbeats, song.duration)
+    mfcc, context = runtime._heard(song, counts, 1.0, np.random.default_rng(0))
+    first = FRAMES * int(np.ceil(counts.positions(np.array([0.0]))[0]))
+    stretch = slice(first, first + len(learned["mfcc"]))
+    assert mfcc[:, 0].std() > 0.5 and set(np.unique(context[:, :8])) == {0, 1}
+    np.testing.assert_allclose(mfcc[stretch], learned["mfcc"], atol=1e-4)
+    vigour = CONTEXT - 2
+    for columns in (slice(vigour), slice(vigour + 1, None)):
+        np.testing.assert_allclose(
+            context[stretch, columns], learned["context"][:, columns], atol=1e-5
+        )
 
 
 def test_poses_to_keep_may_be_of_a_frame_of_another_shape(trained, tmp_path):

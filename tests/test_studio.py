@@ -23,7 +23,8 @@ from dancing.evaluation.table import Column, Report
 from dancing.media.video import read_frames
 from dancing.pipeline import generate
 from dancing.studio.jobs import AbandonedError, Job, Workspace
-from dancing.studio.server import Limits, access
+from dancing.studio.limits import Limits
+from dancing.studio.server import access
 from media import EXAMPLE, clicks, dancing, read_video, write_wav
 from studio import fetch, studio, until
 from videos import AVA, write_video
@@ -127,14 +128,14 @@ def test_notes_reach_their_own_visitor_alone(tmp_path):
 def test_what_goes_wrong_is_told_without_insides(capsys):
     import gradio as gr
 
-    from dancing.studio.page import _follow
+    from dancing.studio.work import follow
 
     def work(listener):
         raise KeyError("insides")
 
     shown = []
     with pytest.raises(gr.Error, match="its log tells more"):
-        shown.extend(_follow(work, lambda line, *buttons: (line, *buttons), {}))
+        shown.extend(follow(work, lambda line, *buttons: (line, *buttons), {}))
     assert "insides" in capsys.readouterr().err
 
 

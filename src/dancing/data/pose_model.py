@@ -20,16 +20,12 @@ import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
-
-if TYPE_CHECKING:
-    pass
-
 
 MODEL = "pose_landmarker_full.task"
 URL = (

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dancing.media import SAMPLE_RATE
 from dancing.music.mfcc import mel_power
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from dancing.media import SAMPLE_RATE
-
-if TYPE_CHECKING:
-    pass
-
 
 HOP_LENGTH = 735
 N_FFT = 2048

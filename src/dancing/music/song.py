@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +13,6 @@ from dancing.media import SAMPLE_RATE
 from dancing.media.sound import load_audio
 from dancing.music.beats import track_beats
 from dancing.music.mfcc import mfcc
-
-if TYPE_CHECKING:
-    pass
-
 
 SHORTEST = 0.1  # seconds of sound below which there is no song
 

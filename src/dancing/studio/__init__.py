@@ -4,6 +4,7 @@
 the files.
 """
 
-from dancing.studio.server import Limits, serve
+from dancing.studio.limits import Limits
+from dancing.studio.server import serve
 
 __all__ = ["Limits", "serve"]

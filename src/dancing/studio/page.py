@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import html
 import random
 import re
 import shutil
 import threading
-import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -19,77 +17,27 @@ from dancing import generate
 from dancing.body.pose_files import SUFFIXES
 from dancing.body.poses import PoseSequence
 from dancing.bundle import DEFAULT, Bundle, embedded
-from dancing.errors import DancingError, explained
+from dancing.errors import DancingError
 from dancing.files import example_song
 from dancing.image.background import TRANSPARENT
 from dancing.image.dancer import STYLES
 from dancing.listener import Listener, Renamed
-from dancing.studio.jobs import Job, Step, Workspace
+from dancing.studio.jobs import Workspace
+from dancing.studio.style import PLAY_BOTH
+from dancing.studio.work import IDLE, as_named, follow, say
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from dancing.learn import Learned
-    from dancing.studio.server import Limits
+    from dancing.studio.limits import Limits
 
-_Made = TypeVar("_Made")
+
 PREVIEW = 15
 """Seconds that are danced unless more is asked for: seen soon, even on a small machine."""
 _SEEDS = 10**6
 _OWN, _COLOUR, _FILE, _NOTHING = "The dancer's own", "A colour", "A picture or video", "Transparent"
-
-HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
-CSS = """
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
-#title h1 { margin: 0.3em 0 0; font-size: 1.7rem; }
-#title p { margin: 0.1em 0 0.4em; opacity: 0.75; }
-.cards .wrap { display: grid; gap: 10px;
-  grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); }
-.cards label { flex-direction: column; align-items: center; justify-content: flex-end; gap: 6px;
-  min-height: 150px; padding: 8px; position: relative; background-repeat: no-repeat;
-  background-color: var(--background-fill-secondary);
-  background-size: cover; background-position: center 75%; overflow: hidden; }
-.cards label > span { margin: 0; padding: 1px 10px; border-radius: 99px; background: #000a;
-  color: #fff; font-weight: 600; }
-.cards label > input { position: absolute; top: 8px; left: 8px; }
-.cards label.selected { outline: 3px solid var(--color-accent); outline-offset: -3px; }
-.cards label:focus-within { box-shadow: 0 0 0 3px var(--color-accent-soft); }
-.prose.step { min-height: 3.4em; }
-.step progress { appearance: none; width: 100%; height: 8px; border: 0; border-radius: 4px;
-  overflow: hidden; background: var(--border-color-primary); }
-.step progress::-webkit-progress-bar { background: var(--border-color-primary); }
-.step progress::-webkit-progress-value { background: var(--color-accent); }
-.step progress::-moz-progress-bar { background: var(--color-accent); }
-.step p { margin: 0.2em 0; }
-.downloads .label-clear-button { display: none; }
-.dice { align-self: stretch; }
-video { max-height: 66vh; }
-#looks { display: none; }
-#seen .thumbnail-item { aspect-ratio: 3 / 4; }
-#seen .caption-label { left: 0; right: auto; bottom: 0; font-size: 0.75rem; }
-#seen .grid-wrap { min-height: 0; }
-"""
-# The buttons to go and to stop while nothing runs.
-_IDLE = gr.update(interactive=True), gr.update(visible=False)
-# Both dances from the start at once, the sound of one of them.
-_PLAY_BOTH = """() => {
-  const both = document.querySelectorAll('#compared video');
-  both.forEach((video, number) => {
-    video.currentTime = 0;
-    video.muted = number > 0;
-    video.play();
-  });
-}"""
-
-
-def theme() -> gr.themes.Base:
-    """The page's look: fonts of the visitor's own machine, so that nothing is fetched."""
-    return gr.themes.Default(
-        primary_hue="violet",
-        font=["ui-sans-serif", "system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-    )
 
 
 def build(workspace: Workspace, limits: Limits, dancers: Sequence[str | Path] = ()) -> gr.Blocks:
@@ -179,7 +127,7 @@ class _Studio:
                 with gr.Row():
                     go = gr.Button("Dance", variant="primary", size="lg", elem_id="go")
                     stop = gr.Button("Stop", size="lg", visible=False, min_width=120)
-                step = gr.HTML(_say("Press Dance."), label="state", elem_classes="step")
+                step = gr.HTML(say("Press Dance."), label="state", elem_classes="step")
                 video = gr.Video(
                     label="Dance",
                     show_label=False,
@@ -263,13 +211,13 @@ class _Studio:
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
             return gr.skip(), gr.skip(), line, gr.skip(), *buttons, gr.skip(), gr.skip()
 
-        made, notes = yield from _follow(work, during, names)
+        made, notes = yield from follow(work, during, names)
         if whole and made["seconds"] >= self._limits.seconds:
             notes.append(f"this server's dances end after {self._limits.seconds} s")
         done = f"{dancer} dances {made['seconds']:.0f} s, seed {made['wishes']['seed']}."
         files = list(map(str, made["files"]))
         shown = gr.update(visible=True)
-        yield files[0], files, _say(done, notes), made, *_IDLE, shown, shown
+        yield files[0], files, say(done, notes), made, *IDLE, shown, shown
 
     def _skeleton(self, last: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
         folder = last["files"][0].parent
@@ -283,9 +231,9 @@ class _Studio:
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
             return gr.skip(), line, *buttons, gr.skip()
 
-        path, _ = yield from _follow(work, during, {})
-        line = _say("The skeleton video is among the downloads.")
-        yield list(map(str, [*last["files"], path])), line, *_IDLE, gr.update(visible=False)
+        path, _ = yield from follow(work, during, {})
+        line = say("The skeleton video is among the downloads.")
+        yield list(map(str, [*last["files"], path])), line, *IDLE, gr.update(visible=False)
 
     # Compare
 
@@ -301,7 +249,7 @@ class _Studio:
             go = gr.Button("Compare", variant="primary", size="lg", min_width=120)
             stop = gr.Button("Stop", size="lg", visible=False, min_width=120)
             both = gr.Button("Play both", size="lg", visible=False, min_width=120)
-        step = gr.HTML(_say("One song, two dances."), label="state", elem_classes="step")
+        step = gr.HTML(say("One song, two dances."), label="state", elem_classes="step")
         with gr.Row(elem_id="compared"):
             for side in ("Left", "Right"):
                 videos.append(gr.Video(label=side, show_label=False, interactive=False))
@@ -311,7 +259,7 @@ class _Studio:
             [*videos, step, go, stop, both],
             api_name="compare", concurrency_id="dances", show_progress_on=step,
         )  # fmt: skip
-        both.click(None, js=_PLAY_BOTH, api_visibility="private")
+        both.click(None, js=PLAY_BOTH, api_visibility="private")
         self._stops(stop, [comparing], [step, go, stop])
 
     def _compare(
@@ -355,9 +303,9 @@ class _Studio:
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
             return gr.skip(), gr.skip(), line, *buttons, gr.skip()
 
-        videos, notes = yield from _follow(work, during, names)
-        line = _say("Play both to see them beside each other.", notes)
-        yield *map(str, videos), line, *_IDLE, gr.update(visible=True)
+        videos, notes = yield from follow(work, during, names)
+        line = say("Play both to see them beside each other.", notes)
+        yield *map(str, videos), line, *IDLE, gr.update(visible=True)
 
     # Learn
 
@@ -394,7 +342,7 @@ class _Studio:
                     end = gr.Button("Stop, and keep it", size="lg", visible=False, min_width=120)
                     stop = gr.Button("Give up", size="lg", visible=False, min_width=120)
                 step = gr.HTML(
-                    _say("Choose videos, then press Learn."), label="state", elem_classes="step"
+                    say("Choose videos, then press Learn."), label="state", elem_classes="step"
                 )
                 gr.Markdown("As it learns: above what was filmed, below what is drawn so far.")
                 strip = gr.Image(
@@ -451,8 +399,8 @@ class _Studio:
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
             return gr.skip(), line, *buttons
 
-        found, notes = yield from _follow(work, during, names)
-        yield gr.update(value=found, visible=True), _say("Looked.", notes), *_IDLE
+        found, notes = yield from follow(work, during, names)
+        yield gr.update(value=found, visible=True), say("Looked.", notes), *IDLE
 
     def _learn(
         self, own: dict[str, Path], videos: list[str] | None, name: str, minutes: float, moves: bool
@@ -489,12 +437,12 @@ class _Studio:
             shown[:] = last
             return strip, gr.skip(), gr.skip(), line, *buttons, buttons[1], ending, *hidden
 
-        learned, notes = yield from _follow(work, during, names, ending)
-        notes += [_as_named(note, names) for note in learned.notes]
-        line = _say(f"{name} is now among the dancers. Download the bundle to keep it.", notes)
+        learned, notes = yield from follow(work, during, names, ending)
+        notes += [as_named(note, names) for note in learned.notes]
+        line = say(f"{name} is now among the dancers. Download the bundle to keep it.", notes)
         yield (
             gr.skip(), str(learned.bundle), "\n".join(learned.report.text()), line,
-            *_IDLE, gr.update(visible=False), None, own | {name: learned.bundle},
+            *IDLE, gr.update(visible=False), None, own | {name: learned.bundle},
             gr.update(visible=True),
         )  # fmt: skip
 
@@ -546,7 +494,7 @@ class _Studio:
     def _stops(self, button: gr.Button, events: list[Any], outputs: list[Any]) -> None:
         """Let a button stop events."""
         button.click(
-            lambda: (_say("Stopped."), *_IDLE), None, outputs, cancels=events, queue=False,
+            lambda: (say("Stopped."), *IDLE), None, outputs, cancels=events, queue=False,
             api_visibility="private",
         )  # fmt: skip
 
@@ -577,56 +525,6 @@ class _Studio:
                     f"{{ background-image: url(data:image/png;base64,{data}); }}"
                 )
         return f"<style>{''.join(rules)}</style>"
-
-
-def _follow(
-    work: Callable[[Listener], _Made],
-    during: Callable[..., tuple[Any, ...]],
-    names: dict[str, str],
-    ending: threading.Event | None = None,
-) -> Generator[tuple[Any, ...], None, tuple[_Made, list[str]]]:
-    """Do work while the page shows how far it is; give it up when the visitor leaves.
-
-    Args:
-        work: to be done.
-        during: outputs of an event, of a line to show and the buttons to go and to stop.
-        names: those of the visitor's files by what they are called in the job's folder.
-        ending: set when the work is to come to its end early.
-
-    Returns:
-        What the work returned, and its notes.
-
-    Raises:
-        gr.Error: with the line that the command line would print, files named as they came.
-    """
-    with Job(work, ending) as job:
-        for step in job.steps():
-            yield during(_show(step, names), gr.update(interactive=False), gr.update(visible=True))
-        try:
-            return job.made(), [_as_named(note, names) for note in job.notes]
-        except Exception as error:
-            message = _as_named(_line(error), names)
-    # The line stays in the page, the box that the framework makes of the error soon goes.
-    yield during(_say(message), *_IDLE)
-    raise gr.Error(message, print_exception=False, title="That did not work")
-
-
-def _line(error: Exception) -> str:
-    """What the command line would say of an error; nothing of what is not meant for people."""
-    try:
-        if isinstance(error, DancingError | ModuleNotFoundError):
-            return str(explained(error))
-    except ModuleNotFoundError:
-        pass
-    traceback.print_exception(error)
-    return "something went wrong on the server; its log tells more"
-
-
-def _as_named(text: str, names: dict[str, str]) -> str:
-    """The text with the visitor's files named as they came, and without the server's folders."""
-    for here, name in names.items():
-        text = re.sub(rf"(\S*/)?{re.escape(here)}", name.replace("\\", ""), text)
-    return text
 
 
 def _some(videos: list[str] | None) -> list[str]:
@@ -686,24 +584,3 @@ def _given(value: float | None, what: str) -> float:
     if value is None:
         raise DancingError(f"the {what} is missing")
     return value
-
-
-def _show(step: Step, names: dict[str, str]) -> str:
-    """A progress bar and how long it still takes."""
-    text = _as_named(step.stage, names)
-    if text == step.stage:
-        text = text.capitalize()
-    if step.total and step.total > 1:
-        text += f", {step.done} of {step.total}"
-    if step.left is not None and step.left >= 1:
-        minutes, seconds = divmod(round(step.left), 60)
-        text += f", {f'{minutes} min ' if minutes else ''}{seconds} s left"
-    bar = f'<progress max="{step.total or 1}" value="{step.done if step.total else 0}"></progress>'
-    return f"<p>{html.escape(text)}</p>{bar}"
-
-
-def _say(text: str, notes: Sequence[str] = ()) -> str:
-    lines = [text, *(f"Note: {note}" for note in notes)]
-    return (
-        '<div role="status">' + "".join(f"<p>{html.escape(line)}</p>" for line in lines) + "</div>"
-    )

@@ -5,44 +5,21 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dancing.errors import DancingError
 from dancing.studio.jobs import Workspace
+from dancing.studio.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 LOCAL = "127.0.0.1"
 # Gradio's routes that fetch from other servers, take in more than the limits say, or are for its
 # developers.
 _CLOSED = ("/file=http", "/file/http", "/proxy=", "/process_recording", "/vibe-", "/dev/reload")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much one visitor may ask for.
-
-    Attributes:
-        jobs: dances made at a time; others wait in line.
-        upload: megabytes of one file.
-        seconds: length of a dance.
-        minutes: how long learning a dancer may take.
-        keep: minutes that files are kept on the server.
-    """
-
-    jobs: int = 1
-    upload: int = 200
-    seconds: int = 600
-    minutes: int = 60
-    keep: float = 60.0
-
-    def __post_init__(self) -> None:
-        for name in ("jobs", "upload", "seconds", "minutes", "keep"):
-            if not getattr(self, name) > 0:
-                raise DancingError(f"the limit '{name}' is {getattr(self, name)}, but is above 0")
 
 
 def access(host: str | None, auth: str | None, no_auth: bool) -> tuple[str, tuple[str, str] | None]:
@@ -102,7 +79,8 @@ def serve(
         os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = str(workspace.cache)
         from starlette.middleware import Middleware
 
-        from dancing.studio.page import CSS, HEAD, build, theme
+        from dancing.studio.page import build
+        from dancing.studio.style import CSS, HEAD, theme
 
         page = build(workspace, limits, dancers)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
@@ -13,10 +13,6 @@ from safetensors.torch import save_file
 
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
-
-if TYPE_CHECKING:
-    pass
-
 
 CHECKPOINT = "last.safetensors"
 _TREE = "checkpoint"

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -29,11 +29,6 @@ from dancing.media.video import encode_png
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
 from dancing.training.module import TrainingModule
 
-if TYPE_CHECKING:
-    pass
-
-
-DEVICES = ("auto", "cpu", "cuda")
 _FIGURE_EVERY = 60.0
 _CHECKPOINT_EVERY = 120.0
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from dancing.family import family
 from dancing.listener import Listener
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
 from dancing.training.fit import check_run, fit, model_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def train(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,9 +12,6 @@ from torch.utils.data import Dataset as TorchDataset
 from dancing.data.dataset import Clip
 from dancing.image.data import all_landmarks, cached, channels_first, frames_of, picture_size
 from dancing.media.video import cut, resize
-
-if TYPE_CHECKING:
-    pass
 
 
 class Pictures(TorchDataset[dict[str, torch.Tensor]]):

@@ -13,12 +13,11 @@ from scipy.ndimage import gaussian_filter1d
 from torch.utils.data import Dataset as TorchDataset
 
 from dancing.body import kinematics
-from dancing.body.poses import interpolate
 from dancing.body.skeleton import ARMS, BODY_JOINTS, HEAD, HIPS, LEGS
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
-from dancing.motion.flow.features import TEMPO_STD
-from dancing.music.counts import PHRASE, count
+from dancing.motion.flow.features import context, music_at
+from dancing.music.counts import count
 
 _MIN_EPOCH = 4096
 
@@ -121,17 +120,10 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
                 heard, mfcc = 0.0, 0 * mfcc
             if random.random() < _UNHEARD:
                 phase = 0 * phase
-        context = np.column_stack(
-            [
-                phase,
-                np.full(len(dance), heard),
-                (vigour - self._vigour[0]) / self._vigour[1],
-                tempo / TEMPO_STD,
-            ]
-        )
+        told = context(phase, heard, (vigour - self._vigour[0]) / self._vigour[1], tempo)
         mask = _hidden(random, self._counts, self.frames)
         known = dance + random.normal(0, _BLUR, dance.shape).astype(np.float32)
-        arrays = {"dance": dance, "known": known, "mask": mask, "mfcc": mfcc, "context": context}
+        arrays = {"dance": dance, "known": known, "mask": mask, "mfcc": mfcc, "context": told}
         frames = self._counts * self.frames
         arrays = {k: np.pad(v, ((0, frames - len(v)), (0, 0)), "edge") for k, v in arrays.items()}
         arrays["valid"] = (np.arange(frames) < len(dance)).astype(np.float32)
@@ -235,10 +227,6 @@ def _in_counts(
     packed = kinematics.pack(world, place, 2.0 * down - 1)
     dance = CubicSpline(seconds, packed)(times) if len(seconds) > 3 else packed[:0]
     dance[:, -2:] = np.clip(dance[:, -2:], -1, 1)
-    whole = positions.astype(int)
-    phase = np.zeros((len(positions), PHRASE))
-    known = counts.phase[whole] >= 0
-    phase[known, counts.phase[whole][known]] = 1
     joints = list(BODY_JOINTS)
     speed = np.linalg.norm(np.diff((world + place[:, None])[:, joints], axis=0), axis=-1)
     curve = np.append(speed.mean(1), 0.0)[: len(seconds) - 1] * clip.fps
@@ -246,16 +234,14 @@ def _in_counts(
         np.interp(times, seconds[:-1] + 0.5 / clip.fps, curve), 2.0 * frames, mode="nearest"
     )
     rows = clip.features_at_poses()
-    mfcc = np.zeros((len(positions), n_mfcc))
-    if rows is not None:
-        rows = rows - rows.mean(0)
-        mfcc = interpolate(rows.astype(np.float64), times * clip.fps)
+    silence = np.zeros((1, n_mfcc))
+    mfcc, phase, tempo = music_at(counts, positions, silence if rows is None else rows, clip.fps)
     found = {
         "dance": dance,
         "mfcc": mfcc,
         "heard": float(rows is not None),
         "phase": phase,
         "vigour": np.log(smooth + 0.05),
-        "tempo": np.log(counts.tempo[whole] / 100),
+        "tempo": tempo,
     }
     return found, home

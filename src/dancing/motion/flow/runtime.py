@@ -18,7 +18,7 @@ from dancing.body import kinematics
 from dancing.body.poses import PoseSequence, interpolate
 from dancing.body.skeleton import FEET, HIPS, SHOULDERS
 from dancing.media import FPS
-from dancing.motion.flow.features import FRAMES, TEMPO_STD
+from dancing.motion.flow.features import FRAMES, context, music_at
 from dancing.motion.flow.stage import Held, Stage, kept_exactly
 from dancing.music.counts import PHRASE, Counts, count, sounding, surge
 from dancing.music.counts import energy as count_energy
@@ -111,8 +111,8 @@ class Runtime:
         random = np.random.default_rng(seed)
         frames = max(1, round(song.duration * FPS))
         counts = count(song.beats, song.downbeats, song.duration)
-        mfcc, context = self._heard(song, counts, energy, random)
-        dance = self._phrases(mfcc, context, self._given(held, counts), random)
+        mfcc, told = self._heard(song, counts, energy, random)
+        dance = self._phrases(mfcc, told, self._given(held, counts), random)
         points = self.warped(dance, counts.positions(np.arange(frames) / FPS + LEAD))
         moving = self._moving(song, frames) * min(1.0, 2 * energy)
         return self._at_rest(points, moving) + self.home
@@ -142,21 +142,11 @@ class Runtime:
             + np.log(max(energy, 0.1))
             + _EAGER
         ) / music["vigour_std"]
-        phase = np.zeros((len(counts), PHRASE))
-        known = counts.phase >= 0
-        phase[known, counts.phase[known]] = 1
-        each = np.column_stack(
-            [
-                phase,
-                np.ones(len(counts)),
-                np.clip(vigour, _CALMEST, _WILDEST),
-                tempo / TEMPO_STD,
-            ]
-        )
         positions = np.arange(len(counts) * FRAMES) / FRAMES
-        rows = song.mfcc - song.mfcc.mean(0)
-        mfcc = interpolate(rows.astype(np.float64), counts.at(positions) * FPS) / self._mfcc_std
-        return mfcc, np.repeat(each, FRAMES, 0)
+        mfcc, phase, tempi = music_at(counts, positions, song.mfcc, FPS)
+        # Wishes stay within what training has shown.
+        each = np.clip(vigour, _CALMEST, _WILDEST).repeat(FRAMES)
+        return mfcc / self._mfcc_std, context(phase, 1.0, each, tempi)
 
     def _given(self, held: Held | None, counts: Counts) -> tuple[Floats, Floats] | None:
         """Held poses in beat time, standardised, and the mask of what is known."""
