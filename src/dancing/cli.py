@@ -239,16 +239,6 @@ def inspect(
         typer.echo(plot)
 
 
-def _train(stage: str, model: str | None, **arguments: Any) -> None:
-    from dancing.training.train import train
-
-    bar = sys.stderr.isatty()
-    figures = train(stage, model=model, listener=_Notes(), bar=bar, **arguments)
-    typer.echo(arguments["run"])
-    for name, value in sorted(figures.items()):
-        typer.echo(f"  {name} {value:.5g}")
-
-
 _Data = Annotated[list[Path], typer.Argument(help="Datasets, DATA.h5.")]
 _Run = Annotated[Path, typer.Option("-o", "--output", help="The run folder.")]
 _Model = Annotated[str | None, typer.Option(help="Model family; default: the best one.")]
@@ -259,72 +249,55 @@ _Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the model, NAME=VALUE.")
 ]
 _Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes in all.")]
-_BatchSize = Annotated[int, typer.Option(min=2)]
+_BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Samples a step; default: the model's.")
+]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run folder stopped.")]
+_Epochs = Annotated[int | None, typer.Option(min=1, help="Default: the model's.")]
 
 
-@train_app.command("motion")
-def train_motion(
-    data: _Data,
-    output: _Run,
-    model: _Model = None,
-    settings: _Set = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 100,
-    minutes: _Minutes = None,
-    batch_size: _BatchSize = 64,
-    device: _DeviceOption = Device.AUTO,
-    resume: _Resume = False,
-    start: _Start = None,
-    seed: int = 0,
-) -> None:
-    """Train stage 1, music to poses."""
-    _train(
-        "motion",
-        model,
-        datasets=data,
-        run=output,
-        settings=settings or [],
-        epochs=epochs,
-        minutes=minutes,
-        batch_size=batch_size,
-        device=device.value,
-        resume=resume,
-        start=start,
-        seed=seed,
-    )
+def _add_training(stage: str, about: str) -> None:
+    """Add `dancing train STAGE`; both stages have the same options."""
+
+    @train_app.command(stage, help=about)
+    def train_stage(
+        data: _Data,
+        output: _Run,
+        model: _Model = None,
+        settings: _Set = None,
+        epochs: _Epochs = None,
+        minutes: _Minutes = None,
+        batch_size: _BatchSize = None,
+        start: _Start = None,
+        device: _DeviceOption = Device.AUTO,
+        resume: _Resume = False,
+        seed: int = 0,
+    ) -> None:
+        from dancing.training.train import train
+
+        figures = train(
+            stage,
+            data,
+            output,
+            model=model,
+            settings=settings or [],
+            epochs=epochs,
+            minutes=minutes,
+            batch_size=batch_size,
+            start=start,
+            device=device.value,
+            resume=resume,
+            seed=seed,
+            listener=_Notes(),
+            bar=sys.stderr.isatty(),
+        )
+        typer.echo(output)
+        for name, value in sorted(figures.items()):
+            typer.echo(f"  {name} {value:.5g}")
 
 
-@train_app.command("image")
-def train_image(
-    data: _Data,
-    output: _Run,
-    model: _Model = None,
-    settings: _Set = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 30,
-    minutes: _Minutes = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Pictures a step; default: the model's.")
-    ] = None,
-    start: _Start = None,
-    device: _DeviceOption = Device.AUTO,
-    resume: _Resume = False,
-    seed: int = 0,
-) -> None:
-    """Train stage 2, poses to pictures."""
-    _train(
-        "image",
-        model,
-        datasets=data,
-        run=output,
-        settings=settings or [],
-        epochs=epochs,
-        minutes=minutes,
-        batch_size=batch_size,
-        start=start,
-        device=device.value,
-        resume=resume,
-        seed=seed,
-    )
+_add_training("motion", "Train stage 1, music to poses.")
+_add_training("image", "Train stage 2, poses to images.")
 
 
 _Bundle = Annotated[str, typer.Option(help="A dancer's name, or a bundle.")]

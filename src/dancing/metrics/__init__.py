@@ -1,11 +1,12 @@
 """Measures of dance and of pictures: pure functions on arrays.
 
-`dancing.metrics.motion` measures movement, `dancing.metrics.distributions` compares sets of
-clips, `dancing.metrics.image` compares frames. Each docstring has the formula, its unit, its
-source and what to beware of.
+`motion` measures movement, `beats` how it keeps to the music's beats, `distributions` compares sets
+of clips, `image` compares frames. Each docstring has the formula, its unit, its source and what to
+beware of.
 """
 
 from dancing.body.skeleton import BODY_JOINTS
+from dancing.metrics.beats import BeatScore, beat_score, motion_beats
 from dancing.metrics.distributions import (
     Standardization,
     bootstrap_interval,
@@ -26,8 +27,6 @@ from dancing.metrics.image import (
     steadiness,
 )
 from dancing.metrics.motion import (
-    BeatScore,
-    beat_score,
     foot_sliding,
     geometric_feature_names,
     geometric_features,
@@ -35,7 +34,6 @@ from dancing.metrics.motion import (
     joint_speed,
     kinetic_feature_names,
     kinetic_features,
-    motion_beats,
     motion_magnitude,
 )
 
