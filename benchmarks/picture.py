@@ -94,7 +94,7 @@ def profile(dancer: Dancer, landmarks: np.ndarray) -> tuple[float, float]:
             dancer.bundle.file("image.onnx"), options, onnxruntime.get_available_providers()
         )
         points = landmarks * np.array(dancer.size, np.float32)
-        margin = dancer.bundle.settings("image")["margin"]
+        margin = dancer.bundle.stage("image").margin
         seconds = 0.0
         for start in range(0, len(points), 8):
             batch = points[start : start + 8]

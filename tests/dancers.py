@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from dancing.bundle import Bundle
+from dancing.card import read_card
+from dancing.family import family
 from dancing.media.video import encode_png
 
 SIZE = (96, 160)
@@ -39,21 +41,15 @@ class BoxModel:
 class BoxDancer(Bundle):
     """A bundle of that model."""
 
-    def __init__(self, margin=MARGIN):
+    def __init__(self, margin=MARGIN, **changes):
         self.path = Path("box")
-        self.card = {
-            "name": "box",
-            "files": {},
-            "image": {
-                "model": "limbs",
-                "size": list(SIZE),
-                "view": [0, 0, 1, 1],
-                "margin": list(margin),
-                "placement": {
-                    "x": 0.5, "y": 0.5, "torso": 0.2, "floor": 0.9, "aspect": SIZE[0] / SIZE[1],
-                },
-            },
-        }  # fmt: skip
+        place = {"x": 0.5, "y": 0.5, "torso": 0.2, "floor": 0.9, "aspect": SIZE[0] / SIZE[1]}
+        entry = {
+            "model": "limbs", "size": list(SIZE), "view": [0, 0, 1, 1], "margin": list(margin),
+            "placement": place,
+        } | changes  # fmt: skip
+        kinds = {"image": family("image", entry["model"]).card}
+        self.card = read_card({"format": 2, "name": "box", "files": {}, "image": entry}, kinds)
 
     image = BoxModel()
 

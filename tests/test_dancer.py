@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dancers import MARGIN, PLATE, RED, SIZE, BoxDancer
 from dancing.body.poses import PoseSequence
-from dancing.body.retarget import BONE_KINDS
+from dancing.body.skeleton import BONE_KINDS
 from dancing.errors import DancingError
 from dancing.image.background import Background
 from dancing.image.compositing import crops, darken, lay_over, person_boxes, scaled, within
@@ -177,8 +177,7 @@ def test_what_has_no_background_says_so():
     ):
         with pytest.raises(DancingError, match=says):
             dancer(box(), style, background)
-    whole = BoxDancer()
-    whole.card["image"]["model"] = "dcgan"
+    whole = BoxDancer(model="dcgan")
     with pytest.raises(DancingError, match="together with the scene"):
         Dancer(whole)(box(), background="red")
 
@@ -204,11 +203,9 @@ def test_other_sizes(height):
 
 def test_poses_are_fitted_to_the_dancer():
     """The whole body, with what reaches beyond the landmarks, stands in the picture."""
-    bundle = BoxDancer()
     small = box((-200, 20), (-190, 40), frames=5)
-    assert Dancer(bundle).fit(small) is small, "nothing is known of the dancer's body"
-    bundle.card["image"]["proportions"] = dict.fromkeys(BONE_KINDS, 0.8)
-    fitted = Dancer(bundle).fit(small)
+    assert Dancer(BoxDancer()).fit(small) is small, "nothing is known of the dancer's body"
+    fitted = Dancer(BoxDancer(proportions=dict.fromkeys(BONE_KINDS, 0.8))).fit(small)
     points = fitted.landmarks * SIZE
     assert (points.min(1) >= np.array(MARGIN[:2]) - 1e-3).all()
     assert (points.max(1) <= np.array(SIZE) - MARGIN[2:] + 1e-3).all()

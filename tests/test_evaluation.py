@@ -23,7 +23,7 @@ from dancing.evaluation import image, motion
 from dancing.evaluation.clips import ratio_figure
 from dancing.evaluation.table import Figure, Report, Row
 from dancing.media.video import encode_png
-from dancing.training.train import describe_data, split
+from dancing.training.train import origins_of, split
 from media import Recorder
 
 SIDE = 64
@@ -104,9 +104,9 @@ def a_bundle(folder, sources=("other",), swing=1.0, brightness=2):
         ),
     }
     place = {"x": 0.5, "y": 0.6, "torso": 0.2, "aspect": 1.0}
-    training = {"sources": [source_hash(name) for name in sources]}
+    training = [{"sources": [source_hash(name) for name in sources]}]
     card = {
-        "format": 1,
+        "format": 2,
         "name": "puppet",
         "motion": {
             "model": "lstm-vae",
@@ -640,7 +640,7 @@ def test_pieces_of_a_video_and_seeds_of_a_song_stay_together(tmp_path):
         writer.clip("its video", pose, source="SYNTH_00.mp4")
     with Dataset(tmp_path / "pieces.h5") as data:
         by_name = {clip.name: clip.origins for clip in data}
-        sources = describe_data(data.clips)["sources"]
+        sources = origins_of(data.clips)
     assert by_name["choreo_synth_00_0"] == by_name["choreo_synth_00_0_2"]
     for name in ("s1", "its video"):
         assert by_name["s0"] & by_name[name]
@@ -650,7 +650,7 @@ def test_pieces_of_a_video_and_seeds_of_a_song_stay_together(tmp_path):
 
 def test_figures_go_into_the_card_and_the_bundle_stays_whole(tmp_path):
     folder = a_bundle(tmp_path / "me")
-    name = str(Bundle(folder).settings("image")["model"])
+    name = str(Bundle(folder).stage("image").model)
     report = Report(
         "a table",
         {"command": "dancing evaluate"},
@@ -660,7 +660,7 @@ def test_figures_go_into_the_card_and_the_bundle_stays_whole(tmp_path):
     )
     report.save_to_card(Bundle(folder), "image", name)
     again = Bundle(folder)
-    assert again.card["figures"]["image"] == {
+    assert again.card.figures["image"] == {
         "of": "a table", "command": "dancing evaluate", "psnr": 27.1235,
     }  # fmt: skip
     assert again.image is not None, "the hashes still hold"

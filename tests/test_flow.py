@@ -1,5 +1,8 @@
 """The motion model `flow`: trained for seconds on a puppet through the real command line."""
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from typer.testing import CliRunner
 from dancing.body import kinematics
 from dancing.body.poses import PoseSequence
 from dancing.bundle import Bundle
+from dancing.card import Parent, plain, read
 from dancing.cli import app
 from dancing.data.dataset import Dataset, DatasetWriter
 from dancing.errors import DancingError, DancingWarning
@@ -16,6 +20,7 @@ from dancing.metrics import motion_magnitude
 from dancing.motion.choreographer import Choreographer
 from dancing.motion.flow import network as flow_network
 from dancing.motion.flow import training as flow
+from dancing.motion.flow.card import MusicScale
 from dancing.motion.flow.data import Phrases
 from dancing.motion.flow.features import CONTEXT, FRAMES
 from dancing.motion.flow.runtime import Runtime
@@ -149,9 +154,9 @@ def test_an_untrained_network_makes_the_best_linear_guess():
 
 def test_onnx_says_what_torch_says(trained, data):
     bundle = Bundle(trained / "puppet")
-    settings = bundle.settings("motion")
-    config = flow_network.Config(**settings["config"])
-    module = flow.Training(config, settings)
+    card = bundle.stage("motion")
+    config = flow_network.Config(**card.config)
+    module = flow.Training(config, plain(card))
     module.begin_with(load(bundle.file("motion.safetensors")))
     with Dataset(data) as dataset:
         window = Phrases(list(dataset), 8, FRAMES, 13, augment=False)[3]
@@ -169,7 +174,7 @@ def test_the_dance_has_the_song_s_length_and_a_body(dance, trained):
     poses = PoseSequence.load(dance)
     assert len(poses) == 19 * 30
     points = poses.world
-    expected = Bundle(trained / "puppet").settings("motion")["body"]["bones"]
+    expected = Bundle(trained / "puppet").stage("motion").body.bones
     for (a, b), length in zip(kinematics.BONES, expected, strict=True):
         found = np.linalg.norm(points[:, b] - points[:, a], axis=-1)
         assert np.abs(found / length - 1).max() < 0.01
@@ -259,8 +264,8 @@ def test_training_and_inference_tell_the_model_the_same_of_the_music(trained, da
             clip.name, np.zeros(0), 22050, clip.mfcc, clip.beats, clip.downbeats, 100.0,
             clip.duration,
         )  # fmt: skip
-    settings = Bundle(trained / "puppet").settings("motion") | {"music": phrases.facts["music"]}
-    runtime = Runtime(None, settings)
+    scale = read(MusicScale, phrases.facts["music"])
+    runtime = Runtime(None, replace(Bundle(trained / "puppet").stage("motion"), music=scale))
     counts = count(song.beats, song.downbeats, song.duration)
     mfcc, context = runtime._heard(song, counts, 1.0, np.random.default_rng(0))
     first = FRAMES * int(np.ceil(counts.positions(np.array([0.0]))[0]))
@@ -316,10 +321,15 @@ def test_training_goes_on_from_a_bundle_with_other_moves(trained, data, tmp_path
     old, new = (load(bundle.file("motion.safetensors")) for bundle in bundles)
     for name, weights in old.items():
         torch.testing.assert_close(new[name].float(), weights.float(), rtol=0.002, atol=1e-4)
-    old, new = (bundle.settings("motion") for bundle in bundles)
-    assert new["config"]["counts"] == 8 and new["mean"] == old["mean"]
-    assert new["body"]["home"] != old["body"]["home"]
-    assert set(old["training"]["sources"]) < set(new["training"]["sources"])
+    old, new = (bundle.stage("motion") for bundle in bundles)
+    assert new.config["counts"] == 8 and new.mean == old.mean
+    assert new.body.home != old.body.home
+    assert old.sources < new.sources
+    first, second = new.training
+    assert (first, second.config["learning_rate"]) == (old.training[0], 1e-9)
+    parent = hashlib.sha256(bundles[0].file("motion.safetensors")).hexdigest()
+    assert second.parents == (Parent(parent[:16]),) and first.weights == parent[:16]
+    assert second.data[0].name == "own.h5" and second.data[0].clips == 1
     refused = run(
         "train", "motion", data, "-o", tmp_path / "no", "--model", "lstm-vae",
         "--from", trained / "puppet", ok=False,

@@ -151,14 +151,14 @@ def test_a_film_becomes_a_dancer(film, tmp_path):
     assert time.monotonic() - began < 8 * 60
     assert sorted(path.name for path in tmp_path.iterdir()) == ["me"]
     card = Bundle(me).card
-    assert "kai.mp4" in card["data"] and "ava" in card["data"]
+    assert "kai.mp4" in card.data and "ava" in card.data
     shown = dict(
         (row.split("  ")[0], float(row[30:].split()[0]))
         for row in learned.stdout.splitlines()
         if row.startswith(("nearest", "limbs"))
     )
     assert shown["limbs"] > shown["nearest training frame"] + 2
-    assert card["figures"]["image"]["pck_ratio"] > 0.9
+    assert card.figures["image"]["pck_ratio"] > 0.9
     assert_no_frame_of(film, me)
     dancing("generate", EXAMPLE, "--dancer", me, "-o", tmp_path / "dance.mp4", "--duration", 1)
     assert len(read_video(tmp_path / "dance.mp4").frames) == 30
@@ -184,4 +184,4 @@ def test_learning_in_a_thread_can_be_ended_early(film, tmp_path):
     thread.join(300)
     assert found[0].bundle == tmp_path / "me.zip" and Bundle(tmp_path / "me.zip").has("image")
     assert {stage for stage, *_ in told} >= {"looking", "finding steady shots", "evaluation"}
-    assert "figures" in Bundle(tmp_path / "me.zip").card
+    assert Bundle(tmp_path / "me.zip").card.figures

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dancing.body.poses import PoseSequence, torso_length
+from dancing.body.poses import Placement, PoseSequence, torso_length
 from dancing.body.retarget import floor_level, proportions, retarget
 from dancing.body.skeleton import BONE_KINDS
 
@@ -54,13 +54,7 @@ def dance(seconds=12):
 
 OWN = dance()
 BODY = proportions(OWN.landmarks, ASPECT)
-PLACE = {
-    "x": 0.5,
-    "y": 0.6,
-    "torso": torso_length(OWN.landmarks, ASPECT),
-    "floor": floor_level(OWN.landmarks),
-    "aspect": ASPECT,
-}
+PLACE = Placement(0.5, 0.6, torso_length(OWN.landmarks, ASPECT), ASPECT, floor_level(OWN.landmarks))
 
 
 def changed(poses, scale=1.0, shift=(0.0, 0.0), aspect=ASPECT, legs=1.0, arms=1.0):
@@ -123,8 +117,8 @@ def test_another_body_elsewhere(change):
     assert found.aspect == pytest.approx(ASPECT)
     measured = proportions(found.landmarks, found.aspect)
     assert measured == pytest.approx(BODY, rel=0.02)
-    assert torso_length(found.landmarks, ASPECT) == pytest.approx(PLACE["torso"], rel=0.02)
-    assert floor_level(found.landmarks) == pytest.approx(PLACE["floor"], abs=0.021)
+    assert torso_length(found.landmarks, ASPECT) == pytest.approx(PLACE.torso, rel=0.02)
+    assert floor_level(found.landmarks) == pytest.approx(PLACE.floor, abs=0.021)
     hips = found.landmarks[:, [23, 24]].mean(1)
     own = OWN.landmarks[:, [23, 24]].mean(1)
     assert np.abs(hips[:, 0] - own[:, 0]).max() < 0.16
@@ -231,7 +225,7 @@ def stiff(poses):
 
 # Every bone of OWN has one length throughout, so lengths are known to float32's last digits; those
 # of `BODY` are rounded.
-TORSO = PLACE["torso"]
+TORSO = PLACE.torso
 EXACT = {
     kind: float(np.percentile(np.linalg.norm(v, axis=-1), 90)) / TORSO
     for kind, v in bones(OWN).items()
@@ -358,8 +352,8 @@ def test_path_and_jumps_are_scaled_with_the_legs(thigh, shin):
     found = exact(OWN, source=known(thigh=thigh, shin=shin))
     path, own = hips_x(found), hips_x(OWN)
     assert np.ptp(own) > 0.1
-    np.testing.assert_allclose(path - PLACE["x"], legs * (own - np.median(own)), atol=1e-6)
-    rise, jump = lowest(found) - PLACE["floor"], lowest(OWN) - np.median(lowest(OWN))
+    np.testing.assert_allclose(path - PLACE.x, legs * (own - np.median(own)), atol=1e-6)
+    rise, jump = lowest(found) - PLACE.floor, lowest(OWN) - np.median(lowest(OWN))
     assert np.ptp(jump) > 0.02
     np.testing.assert_allclose(rise, legs * jump, atol=1e-6)
 
@@ -373,12 +367,12 @@ def test_the_dancers_own_floor_is_kept_to_two_hundredths(shift, same):
         np.testing.assert_allclose(found.landmarks, OWN.landmarks, atol=1e-6)
     # Another body is put on the dancer's floor whatever its own was.
     other = exact(moved, source=known(**LEGS))
-    assert floor_level(other.landmarks) == pytest.approx(PLACE["floor"], abs=1e-6)
+    assert floor_level(other.landmarks) == pytest.approx(PLACE.floor, abs=1e-6)
 
 
 @pytest.mark.parametrize(("shift", "same"), [(0.14, True), (0.16, False), (-0.14, True)])
 def test_the_dancers_own_place_is_kept_to_a_seventh_of_the_width(shift, same):
-    centred = OWN.landmarks - np.float32([np.median(hips_x(OWN)) - PLACE["x"], 0])
+    centred = OWN.landmarks - np.float32([np.median(hips_x(OWN)) - PLACE.x, 0])
     moved = replace(OWN, landmarks=centred + np.float32([shift, 0]))
     room = (-1.0, 0.0, 2.0, 1.0)
     found = exact(moved, picture=room)
@@ -386,14 +380,14 @@ def test_the_dancers_own_place_is_kept_to_a_seventh_of_the_width(shift, same):
     if not same:
         np.testing.assert_allclose(found.landmarks, centred, atol=1e-6)
     other = exact(moved, picture=room, source=known(**LEGS))
-    assert np.median(hips_x(other)) == pytest.approx(PLACE["x"], abs=1e-6)
+    assert np.median(hips_x(other)) == pytest.approx(PLACE.x, abs=1e-6)
 
 
 def test_another_picture_is_another_place():
     wide = changed(OWN, 1.0, (0.1, 0.0), 16 / 9)
     found = exact(wide)
     assert found.aspect == ASPECT
-    assert np.median(hips_x(found)) == pytest.approx(PLACE["x"], abs=1e-6)
+    assert np.median(hips_x(found)) == pytest.approx(PLACE.x, abs=1e-6)
     assert factors_of(found, wide) == pytest.approx(ONES, abs=1e-5)
 
 
@@ -406,15 +400,15 @@ def test_a_body_too_large_for_the_picture_is_drawn_smaller_all_over(picture):
     found = exact(OWN, source=known(**LEGS), picture=picture)
     points = full.landmarks.astype(np.float64)
     width = np.ptp(points[..., 0], axis=1).max()
-    height = (PLACE["floor"] - points[..., 1].min(1)).max()
+    height = (PLACE.floor - points[..., 1].min(1)).max()
     factor = min(
         (picture[2] - picture[0]) / width,
-        (PLACE["floor"] - picture[1]) / height,
+        (PLACE.floor - picture[1]) / height,
     )
     assert factor < 0.9
     assert factors_of(found, full) == pytest.approx(dict.fromkeys(BONE_KINDS, factor), abs=1e-5)
-    rise = lowest(full) - PLACE["floor"]
-    np.testing.assert_allclose(lowest(found) - PLACE["floor"], factor * rise, atol=1e-6)
+    rise = lowest(full) - PLACE.floor
+    np.testing.assert_allclose(lowest(found) - PLACE.floor, factor * rise, atol=1e-6)
     assert found.landmarks[..., 1].min() >= picture[1] - 1e-6
     if picture[1] == 0.6:  # there the path has room, else it is narrowed further
         path, own = hips_x(found), hips_x(OWN)
@@ -434,8 +428,8 @@ def test_steps_towards_the_camera_end_at_the_bottom_of_the_picture():
     rise = 1.3 * (lowest(poses) - np.median(lowest(poses)))
     below = rise > 0
     assert lowest(found).max() == pytest.approx(bottom, abs=1e-6)
-    expected = np.where(below, rise * (bottom - PLACE["floor"]) / rise.max(), rise)
-    np.testing.assert_allclose(lowest(found) - PLACE["floor"], expected, atol=1e-6)
+    expected = np.where(below, rise * (bottom - PLACE.floor) / rise.max(), rise)
+    np.testing.assert_allclose(lowest(found) - PLACE.floor, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("amplitude", [0.37, 0.4, 0.6, 1.5])
@@ -459,7 +453,7 @@ def test_a_path_too_wide_is_narrowed_by_twentieths_as_little_as_will_do(amplitud
 def test_a_path_beside_the_picture_is_moved_in_no_further_than_needed():
     still = stiff(OWN)
     far = replace(still, landmarks=still.landmarks + np.float32([0.3, 0]))
-    place = {**PLACE, "x": 0.88}
+    place = replace(PLACE, x=0.88)
     found = exact(far, place, PICTURE)
     assert found.landmarks[..., 0].max() == pytest.approx(PICTURE[2], abs=1e-6)
     shift = found.landmarks - far.landmarks

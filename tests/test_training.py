@@ -1,5 +1,6 @@
 """Training through the real command line on small data: losses fall, runs resume, bundles work."""
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -10,11 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.torch import load
 
 from dancing.body.drawing import draw_skeleton
 from dancing.body.poses import PoseSequence
-from dancing.body.retarget import BONE_KINDS
+from dancing.body.skeleton import BONE_KINDS
 from dancing.bundle import Bundle
+from dancing.card import Parent
 from dancing.data.dataset import DatasetWriter
 from dancing.media.video import decode_picture
 from dancing.training.checkpoint import SafetensorsIO
@@ -158,14 +161,19 @@ def test_export_makes_a_bundle_that_draws_what_training_drew(runs, tmp_path):
     for stage in ("motion", "image"):
         assert set(card[stage]["proportions"]) == set(BONE_KINDS)
         assert 0 < card[stage]["placement"]["floor"] < 1.2
-    assert "train motion" in card["motion"]["training"]["command"]
+        (step,) = card[stage]["training"]
+        content = (bundle_path / f"{stage}.safetensors").read_bytes()
+        assert step["weights"] == hashlib.sha256(content).hexdigest()[:16]
+        assert step["steps"] > 0 and step["minutes"] > 0 and step["config"] == card[stage]["config"]
+        assert step["data"][0]["name"].endswith(".h5") and step["asked"]["seed"] == 0
+    assert str(folder) not in json.dumps(card) and str(tmp_path) not in json.dumps(card)
 
     import torch
 
     from dancing.export import load_run
 
     for stage in ("motion", "image"):
-        network, example, _ = load_run(folder / stage)[0].deployed()
+        network, example, _ = load_run(folder / stage).deployed()
         random = np.random.default_rng(0)
         inputs = {
             name: random.random((2, *value.shape[1:]), np.float32)
@@ -178,10 +186,49 @@ def test_export_makes_a_bundle_that_draws_what_training_drew(runs, tmp_path):
         assert np.abs(expected.astype(float) - found).max() < (0.01 if stage == "motion" else 3)
 
 
-def test_export_refuses_two_models_of_a_stage_and_foreign_folders(runs, tmp_path):
+def test_export_of_several_runs_is_the_mean_of_their_weights(runs, data, tmp_path):
     folder, _, _ = runs
-    refused = run("export", folder / "motion", folder / "motion", "-o", tmp_path / "b", ok=False)
-    assert "second motion model" in refused.stderr
+    other = tmp_path / "other"
+    run(
+        "train", "motion", data, "-o", other, *VAE, "--set", "window=30", "--epochs", 1, "--seed", 5
+    )
+    run("export", f"{folder / 'motion'}:3", f"{other}:1", "-o", tmp_path / "mean")
+    for name, path in (("one", folder / "motion"), ("two", other)):
+        run("export", path, "-o", tmp_path / name)
+    paths = (tmp_path / name / "motion.safetensors" for name in ("one", "two", "mean"))
+    one, two, mean = (load(path.read_bytes()) for path in paths)
+    assert (one["network.decoder_poses.bias"] != two["network.decoder_poses.bias"]).any()
+    for name, value in mean.items():
+        expected = 0.75 * one[name].double() + 0.25 * two[name].double()
+        digits = 2e-3 if value.dtype.itemsize == 2 else 1e-6
+        np.testing.assert_allclose(value.double(), expected, atol=digits)
+    *steps, last = Bundle(tmp_path / "mean").stage("motion").training
+    assert [step.kind for step in steps] == ["train", "train"] and last.kind == "mean"
+    assert last.parents == (Parent(steps[0].weights, 0.75), Parent(steps[1].weights, 0.25))
+    assert steps[1].asked["seed"] == 5
+
+
+def test_export_refuses_runs_that_do_not_fit_and_foreign_folders(runs, data, tmp_path):
+    folder, _, _ = runs
+    small = tmp_path / "small"
+    run(
+        "train",
+        "motion",
+        data,
+        "-o",
+        small,
+        *VAE,
+        "--set",
+        "window=30",
+        "--epochs",
+        1,
+        "--set",
+        "latent_dim=3",
+    )
+    refused = run("export", folder / "motion", small, "-o", tmp_path / "b", ok=False)
+    assert "differ in dimensions" in refused.stderr
+    refused = run("export", f"{folder / 'motion'}:0", "-o", tmp_path / "b", ok=False)
+    assert "above 0" in refused.stderr
     (tmp_path / "notes").write_text("mine")
     refused = run("export", folder / "motion", "-o", tmp_path / "notes", ok=False)
     assert "not a bundle" in refused.stderr and (tmp_path / "notes").read_text() == "mine"

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
-import math
 import zipfile
 import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dancing.body.retarget import BONE_KINDS
+from dancing.card import StageCard, read_card
 from dancing.errors import DancingError
-from dancing.music.mfcc import N_MFCC
+from dancing.family import STAGES, family
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 CARD = "card.json"
 PREVIEW = "preview.png"
 DEFAULT = "ava"
-FORMAT = 1
 _EMBEDDED = Path(__file__).parent / "bundles"
 _MAX_FILE = 512 * 2**20
 
@@ -37,7 +35,7 @@ class Bundle:
 
     Attributes:
         path: folder or zip.
-        card: the content of card.json; its entries are listed in docs/data.md.
+        card: what card.json says; see `dancing.card`.
 
     Raises:
         DancingError: for an unknown name, a bundle without a card, a missing file, or one whose
@@ -46,38 +44,42 @@ class Bundle:
 
     def __init__(self, name: str | Path = "default") -> None:
         self.path = _locate(name)
+        if self.path.is_file() and not zipfile.is_zipfile(self.path):
+            raise DancingError(f"{self.path}: a dancer bundle is a folder or a zip")
         try:
-            self._zip = zipfile.ZipFile(self.path) if self.path.is_file() else None
-        except (zipfile.BadZipFile, OSError) as error:
-            raise DancingError(f"{self.path}: a dancer bundle is a folder or a zip") from error
-        try:
-            card = json.loads(self._read(CARD))
+            values = json.loads(self._read(CARD))
         except (ValueError, RecursionError) as error:
             raise DancingError(f"{self.path}: its {CARD} is not JSON ({error})") from error
-        self.card = _checked_card(self.path, card)
+        try:
+            self.card = read_card(values, _card_kinds(values))
+        except ValueError as error:
+            raise DancingError(f"{self.path}: its {CARD} {error}") from error
+        except DancingError as error:
+            raise DancingError(f"{self.path}: {error}") from error
 
     @property
     def name(self) -> str:
         """The dancer's name."""
-        return str(self.card["name"])
+        return self.card.name
 
     def has(self, stage: str) -> bool:
         """Whether the bundle holds a model of this stage, 'motion' or 'image'."""
-        return stage in self.card
+        return self.card.stage(stage) is not None
 
-    def settings(self, stage: str) -> dict[str, Any]:
-        """The card's entry of a stage.
+    def stage(self, name: str) -> StageCard:
+        """What the card says of the model of a stage; its class is that of the model's family.
 
         Raises:
             DancingError: when the bundle has no such stage.
         """
-        if stage not in self.card:
-            raise DancingError(f"{self.path}: this bundle has no {stage} model")
-        return self.card[stage]
+        card = self.card.stage(name)
+        if card is None:
+            raise DancingError(f"{self.path}: this bundle has no {name} model")
+        return card
 
     def file(self, name: str) -> bytes:
         """The content of one of the bundle's files, checked against the card's hash."""
-        expected = self.card["files"].get(name)
+        expected = self.card.files.get(name)
         if expected is None:
             raise DancingError(f"{self.path}: its {CARD} lists no file {name}")
         content = self._read(name)
@@ -89,7 +91,7 @@ class Bundle:
 
     def preview(self) -> bytes | None:
         """A PNG picture of the dancer, drawn by the image model, where the bundle has one."""
-        return self.file(PREVIEW) if PREVIEW in self.card["files"] else None
+        return self.file(PREVIEW) if PREVIEW in self.card.files else None
 
     @cached_property
     def motion(self) -> onnxruntime.InferenceSession:
@@ -114,7 +116,7 @@ class Bundle:
             raise DancingError(f"{self.path}: the {stage} model failed ({error})") from error
 
     def _session(self, stage: str) -> onnxruntime.InferenceSession:
-        self.settings(stage)
+        inputs = family(stage, self.stage(stage).model).inputs
         content = self.file(f"{stage}.onnx")
         import onnxruntime
 
@@ -129,28 +131,24 @@ class Bundle:
         except Exception as error:  # ONNX Runtime's exceptions share no public base class.
             raise DancingError(f"{self.path}: {stage}.onnx cannot be loaded ({error})") from error
         found = {entry.name for entry in session.get_inputs()}
-        expected = {"motion": {"mfcc", "noise"}, "image": {"landmarks"}}[stage]
-        if "body" in self.card[stage]:
-            expected = {"point", "time", "mask", "mfcc", "context"}
-        if "margin" in self.card[stage]:
-            expected = expected | {"corners", "crop"}
-        if found != expected:
+        if found != set(inputs):
             raise DancingError(
                 f"{self.path}: {stage}.onnx takes {', '.join(sorted(found))}, "
-                f"not {', '.join(sorted(expected))}"
+                f"not {', '.join(sorted(inputs))}"
             )
         return session
 
     def _read(self, name: str) -> bytes:
         try:
-            if self._zip is None:
+            if self.path.is_dir():
                 file = self.path / name
                 if file.stat().st_size > _MAX_FILE:
                     raise DancingError(f"{self.path}: {name} is too large")
                 return file.read_bytes()
-            if self._zip.getinfo(name).file_size > _MAX_FILE:
-                raise DancingError(f"{self.path}: {name} is too large")
-            return self._zip.read(name)
+            with zipfile.ZipFile(self.path) as archive:
+                if archive.getinfo(name).file_size > _MAX_FILE:
+                    raise DancingError(f"{self.path}: {name} is too large")
+                return archive.read(name)
         except (OSError, KeyError) as error:
             raise DancingError(f"{self.path}: the bundle has no {name}") from error
         except (
@@ -178,78 +176,18 @@ def _locate(name: str | Path) -> Path:
     )
 
 
-def _checked_card(path: Path, card: Any) -> dict[str, Any]:
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise DancingError(f"{path}: its {CARD} is not of format {FORMAT}; export it again")
-    kinds = {"name": str, "files": dict}
-    for key, kind in kinds.items():
-        if not isinstance(card.get(key), kind):
-            raise DancingError(f"{path}: its {CARD} has no valid '{key}'")
-    for stage, check in (("motion", _check_motion), ("image", _check_image)):
-        if stage in card:
-            try:
-                check(card[stage])
-            except (KeyError, TypeError, ValueError) as error:
-                raise DancingError(
-                    f"{path}: its {CARD} has no valid '{stage}' ({error})"
-                ) from error
-    for name in card["files"]:
-        if Path(name).name != name:
-            raise DancingError(f"{path}: its {CARD} names a file outside the bundle: {name}")
-    return card
+def _card_kinds(values: Any) -> dict[str, type[StageCard]]:
+    """The dataclass of each stage that card.json has an entry of, by the model that it names.
 
-
-def _check_motion(settings: dict[str, Any]) -> None:
-    _check_placement(settings["placement"])
-    _check_proportions(settings)
-    if not (type(settings["window"]) is int and 2 <= settings["window"] <= 10_000):
-        raise ValueError("window")
-    if "body" in settings:
-        _numbers(settings["mean"], 101)
-        _numbers(settings["std"], 101)
-        music, body = settings["music"], settings["body"]
-        _numbers(music["mfcc_std"], N_MFCC)
-        names = ("within", "std", "at_tempo")
-        _numbers([music["tempo_mean"], *(music[f"vigour_{name}"] for name in names)], 4)
-        _numbers(body["bones"], 19)
-        _numbers([body["focal"], *body["home"]], 4)
-
-
-def _check_image(settings: dict[str, Any]) -> None:
-    _check_placement(settings["placement"])
-    _check_proportions(settings)
-    left, top, right, bottom = _numbers(settings["view"], 4)
-    if not (left < right and top < bottom):
-        raise ValueError("view")
-    _check_integers("size", settings["size"], 2, 16)
-    if any(side % 2 for side in settings["size"]):
-        raise ValueError("size")
-    if "margin" in settings:
-        _check_integers("margin", settings["margin"], 4, 0)
-
-
-def _check_placement(placement: dict[str, Any]) -> None:
-    _, _, torso, aspect = _numbers([placement[key] for key in ("x", "y", "torso", "aspect")], 4)
-    if not (torso > 0 and 0.05 <= aspect <= 20):
-        raise ValueError("placement")
-
-
-def _check_proportions(settings: dict[str, Any]) -> None:
-    if "proportions" in settings:
-        lengths = [settings["proportions"][kind] for kind in BONE_KINDS]
-        if not all(length > 0 for length in _numbers(lengths, len(BONE_KINDS))):
-            raise ValueError("proportions")
-        _numbers([settings["placement"]["floor"]], 1)
-
-
-def _check_integers(name: str, values: Any, count: int, least: int) -> None:
-    if len(values) != count or not all(type(n) is int and least <= n <= 4096 for n in values):
-        raise ValueError(name)
-
-
-def _numbers(values: Any, count: int) -> list[float]:
-    if len(values) != count or not all(
-        isinstance(value, int | float) and math.isfinite(value) for value in values
-    ):
-        raise ValueError(f"{values} are not {count} numbers")
-    return list(values)
+    Raises:
+        DancingError: for a model that is of no family.
+        ValueError: when it names none.
+    """
+    kinds = {}
+    for stage in STAGES:
+        if isinstance(values, dict) and stage in values:
+            entry = values[stage]
+            if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
+                raise ValueError(f"has no valid '{stage}' (no model is named)")
+            kinds[stage] = family(stage, entry["model"]).card
+    return kinds

@@ -331,7 +331,7 @@ def _report(
 
         bundle, stage = card
         opened = Bundle(bundle)
-        report.save_to_card(opened, stage, str(opened.settings(stage)["model"]))
+        report.save_to_card(opened, stage, opened.stage(stage).model)
     if json is not None:
         report.save_json(json)
     if markdown is not None:
@@ -408,7 +408,10 @@ def evaluate_image(
 
 @app.command()
 def export(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, one of each stage.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="Run folders, or FOLDER:WEIGHT: of several of a stage, the mean."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle, a folder or .zip.")],
     name: Annotated[str | None, typer.Option(help="The dancer's name.")] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unspecified",
@@ -428,8 +431,8 @@ def dancers() -> None:
     for name in bundle.embedded():
         card = bundle.Bundle(name).card
         mark = " (default)" if name == bundle.DEFAULT else ""
-        models = ", ".join(card[stage]["model"] for stage in ("motion", "image") if stage in card)
-        typer.echo(f"{name}{mark}: {models}; weights {card['licence']}")
+        models = ", ".join(each.model for each in (card.motion, card.image) if each is not None)
+        typer.echo(f"{name}{mark}: {models}; weights {card.licence}")
 
 
 @app.command()

@@ -7,11 +7,13 @@ import hashlib
 import io
 import json
 import logging
+import re
 import shutil
 import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 
-from dancing.bundle import CARD, FORMAT
+from dancing.bundle import CARD
+from dancing.card import Card, Parent, StageCard, TrainingStep, weights_id
 from dancing.errors import DancingError
 from dancing.family import family
 from dancing.media import FPS, SAMPLE_RATE
@@ -30,6 +33,8 @@ from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
 from dancing.training.module import TrainingModule
 
 _SMALL = 4096
+# Facts of the data that runs must share for a mean of their weights to mean anything.
+_ALIKE = ("size", "view", "mean", "std", "music", "mfcc_mean", "mfcc_std")
 
 
 def export(
@@ -43,7 +48,9 @@ def export(
     """Write a bundle with one model of each stage.
 
     Args:
-        runs: run folders, at most one of each stage.
+        runs: run folders, or 'FOLDER:WEIGHT'. Of several of one stage, the bundle gets the mean of
+            their weights (Wortsman et al., Model soups, ICML 2022), by these parts, 1 each by
+            default; they must be of one family, of the same dimensions and data.
         output: the bundle's folder, or a .zip; an older bundle there is replaced.
         name: the dancer's name. Default: the output's.
         licence: of the weights, for the card.
@@ -53,52 +60,104 @@ def export(
         The path written.
 
     Raises:
-        DancingError: when a run cannot be used, or something else lies at `output`.
+        DancingError: when a run cannot be used, runs do not fit each other, or something else lies
+            at `output`.
     """
     output = Path(output)
     check_output(output)
     files: dict[str, bytes] = {}
-    card: dict[str, Any] = {
-        "format": FORMAT,
-        "name": name or output.stem,
-        "licence": licence,
-        "data": data,
-        "fps": FPS,
-        "features": {
+    stages: dict[str, list[_Run]] = {}
+    for each in map(_opened, runs):
+        stages.setdefault(each.module.origin["stage"], []).append(each)
+    cards: dict[str, StageCard] = {}
+    for stage, opened in stages.items():
+        module, history = _mean(opened)
+        files |= module.files()
+        files[f"{stage}.onnx"] = _onnx(module)
+        files[f"{stage}.safetensors"] = _weights(module)
+        cards[stage] = replace(module.card(), training=history)
+    card = Card(
+        name=name or output.stem,
+        files={key: hashlib.sha256(value).hexdigest() for key, value in files.items()},
+        motion=cards.get("motion"),
+        image=cards.get("image"),
+        licence=licence,
+        data=data,
+        fps=FPS,
+        features={
             "sample_rate": SAMPLE_RATE,
             "hop_length": HOP_LENGTH,
             "n_fft": N_FFT,
             "n_mfcc": N_MFCC,
         },
-    }
-    for run in map(Path, runs):
-        module, checkpoint = load_run(run)
-        origin = module.origin
-        stage = origin["stage"]
-        if stage in card:
-            raise DancingError(f"{run}: a second {stage} model; a bundle holds one of each stage")
-        card[stage] = {
-            "model": origin["model"],
-            "config": checkpoint["hyper_parameters"]["config"],
-            **module.card(),
-            # Runs begun before they were measured have none.
-            **({"proportions": origin["proportions"]} if "proportions" in origin else {}),
-            "training": {
-                "command": origin["command"],
-                "clips": origin["clips"],
-                "seconds": origin["seconds"],
-                "steps": checkpoint["global_step"],
-                "sources": origin["sources"],
-            },
-        }
-        files |= module.files()
-        files[f"{stage}.onnx"] = _onnx(module)
-        halves = {key: _half(value) for key, value in module.weights().items()}
-        files[f"{stage}.safetensors"] = save(halves)
-    card["files"] = {key: hashlib.sha256(value).hexdigest() for key, value in files.items()}
-    files[CARD] = (json.dumps(card, indent=2) + "\n").encode()
+    )
+    files[CARD] = (json.dumps(card.to_json(), indent=2) + "\n").encode()
     write_bundle(files, output)
     return output
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run, and its part of a mean."""
+
+    path: Path
+    weight: float
+    module: TrainingModule
+
+
+def _opened(run: str | Path) -> _Run:
+    path, weight = str(run), 1.0
+    folder, colon, text = path.rpartition(":")
+    if colon and re.fullmatch(r"\d*\.?\d+", text):
+        path, weight = folder, float(text)
+        if weight <= 0:
+            raise DancingError(f"{run}: its part of the mean is above 0")
+    return _Run(Path(path), weight, load_run(path))
+
+
+def _mean(runs: Sequence[_Run]) -> tuple[TrainingModule, tuple[TrainingStep, ...]]:
+    """The first run's module with the mean of all runs' weights, and how these came about.
+
+    Raises:
+        DancingError: when runs differ in what a mean needs alike.
+    """
+    first, *others = runs
+    total = sum(run.weight for run in runs)
+    steps: list[TrainingStep] = []
+    parents = []
+    for run in runs:
+        for fact in ("model", *_ALIKE):
+            if run.module.origin.get(fact) != first.module.origin.get(fact):
+                raise DancingError(f"{run.path}: is of another {fact} than {first.path}")
+        own = weights_id(_weights(run.module))
+        *before, last = run.module.card().training
+        steps += [step for step in (*before, replace(last, weights=own)) if step not in steps]
+        parents.append(Parent(own, round(run.weight / total, 6)))
+    if not others:
+        return first.module, tuple(steps)
+    states = [run.module.state_dict() for run in runs]
+    if any(
+        {key: value.shape for key, value in state.items()}
+        != {key: value.shape for key, value in states[0].items()}
+        for state in states
+    ):
+        raise DancingError(f"{', '.join(str(run.path) for run in runs)}: differ in dimensions")
+    mean = {}
+    for key, value in states[0].items():
+        if value.is_floating_point():
+            parts = [
+                state[key].double() * run.weight for run, state in zip(runs, states, strict=True)
+            ]
+            value = (torch.stack(parts).sum(0) / total).to(value.dtype)
+        mean[key] = value
+    first.module.load_state_dict(mean)
+    own = weights_id(_weights(first.module))
+    return first.module, (*steps, TrainingStep("mean", own, tuple(parents)))
+
+
+def _weights(module: TrainingModule) -> bytes:
+    """What a bundle keeps to train further: safetensors, large ones as float16."""
+    return save({key: _half(value) for key, value in module.weights().items()})
 
 
 def check_output(output: Path) -> None:
@@ -113,8 +172,8 @@ def check_output(output: Path) -> None:
         raise DancingError(f"{output}: is a file, not a bundle; name a folder or a .zip")
 
 
-def load_run(run: str | Path) -> tuple[TrainingModule, dict[str, Any]]:
-    """The training module of a run folder with its trained weights, and its whole checkpoint.
+def load_run(run: str | Path) -> TrainingModule:
+    """The training module of a run folder, with its trained weights.
 
     Raises:
         DancingError: when the folder holds no run, or one of unknown models.
@@ -126,12 +185,15 @@ def load_run(run: str | Path) -> tuple[TrainingModule, dict[str, Any]]:
     try:
         config = checkpoint["hyper_parameters"]["config"]
         origin = checkpoint["hyper_parameters"]["origin"]
+        if not origin["history"]:
+            raise KeyError("history")
         learning = family(origin["stage"], origin["model"]).training
         module = learning.Training(learning.Config(**config), origin)
         module.load_state_dict(checkpoint["state_dict"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise DancingError(f"{path}: does not fit this program's models ({error})") from error
-    return module.eval(), checkpoint
+    module = module.eval()
+    return module
 
 
 def _onnx(module: TrainingModule) -> bytes:

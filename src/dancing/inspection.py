@@ -18,6 +18,7 @@ from dancing.bundle import CARD, Bundle
 from dancing.data import dataset
 from dancing.data.dataset import Clip, Dataset
 from dancing.errors import DancingError
+from dancing.family import STAGES
 from dancing.files import write_then_rename
 from dancing.media.video import probe, read_frames, resize
 
@@ -40,9 +41,11 @@ def describe(path: str | Path) -> list[str]:
     kind = _kind(path)
     if kind == "bundle":
         bundle = Bundle(path)
-        for name in bundle.card["files"]:
+        for name in bundle.card.files:
             bundle.file(name)
-        return json.dumps(_shortened(bundle.card), indent=2, ensure_ascii=False).splitlines()
+        return json.dumps(
+            _shortened(bundle.card.to_json()), indent=2, ensure_ascii=False
+        ).splitlines()
     if kind == "dataset":
         with Dataset(path) as data:
             total = sum(clip.duration for clip in data)
@@ -194,10 +197,10 @@ def _clip_line(clip: Clip) -> str:
 
 
 def _shortened(card: dict[str, Any]) -> dict[str, Any]:
-    """The card without the long list of source hashes."""
+    """The card without the long lists of source hashes."""
     short = json.loads(json.dumps(card))
-    for stage in ("motion", "image"):
-        training = short.get(stage, {}).get("training", {})
-        if "sources" in training:
-            training["sources"] = f"{len(training['sources'])} hashes"
+    for stage in STAGES:
+        for step in short.get(stage, {}).get("training", []):
+            if "sources" in step:
+                step["sources"] = f"{len(step['sources'])} hashes"
     return short

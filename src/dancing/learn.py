@@ -103,7 +103,7 @@ def learn(
     files = expand(videos, VIDEO_SUFFIXES, "videos")
     bundle = Bundle(start)
     for stage in ("image", "motion") if moves else ("image",):
-        bundle.settings(stage)
+        bundle.stage(stage)
     if moves:
         for file in files:
             if not probe(file).has_sound:

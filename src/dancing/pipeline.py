@@ -210,7 +210,7 @@ def _choreograph(
     listener.progress("choreographing", 0, 1)
     sequence = Choreographer(motion_bundle)(music, seed, drawer.placement, **wishes)
     listener.progress("choreographing", 1, 1)
-    return sequence, motion_bundle.settings("motion").get("proportions")
+    return sequence, motion_bundle.stage("motion").proportions
 
 
 def _poses_from_file(path: str | Path, start: float, duration: float | None) -> PoseSequence:

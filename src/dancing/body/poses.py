@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,23 +188,40 @@ def body_frame(landmarks: NDArray[np.floating[Any]], aspect: float = 1.0) -> NDA
     return (points - points[0, HIPS].mean(0)) / length
 
 
-def in_frame(body: NDArray[np.float64], place: Mapping[str, float]) -> NDArray[np.float64]:
-    """Landmarks (..., 2) in torso lengths from the mid-hip, put at a place in a frame.
+@dataclass(frozen=True)
+class Placement:
+    """Where a dancer stands in a frame.
 
-    Args:
-        place: `x` and `y` of the mid-hip and `torso` length, as fractions of width, height and
-            height, and the frame's `aspect`.
+    Attributes:
+        x, y: of the mid-hip, as fractions of width and height.
+        torso: its length, as a fraction of the height.
+        aspect: width over height of the frame.
+        floor: height of the lowest landmark from the top, as a fraction; None where not known.
+
+    Raises:
+        ValueError: for a torso without length, or an absurd aspect.
     """
-    return body * _scale(place) + [place["x"], place["y"]]
 
+    x: float
+    y: float
+    torso: float
+    aspect: float
+    floor: float | None = None
 
-def from_frame(landmarks: NDArray[np.floating[Any]], place: Mapping[str, float]) -> NDArray[Any]:
-    """The inverse of `in_frame`."""
-    return (landmarks - np.array([place["x"], place["y"]])) / _scale(place)
+    def __post_init__(self) -> None:
+        if not (self.torso > 0 and 0.05 <= self.aspect <= 20):
+            raise ValueError("placement")
 
+    def in_frame(self, body: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Landmarks (..., 2) in torso lengths from the mid-hip as fractions of the frame."""
+        return body * self._scale() + [self.x, self.y]
 
-def _scale(place: Mapping[str, float]) -> NDArray[np.float64]:
-    return np.array([place["torso"] / place["aspect"], place["torso"]])
+    def from_frame(self, landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """The inverse of `in_frame`."""
+        return (landmarks - np.array([self.x, self.y])) / self._scale()
+
+    def _scale(self) -> NDArray[np.float64]:
+        return np.array([self.torso / self.aspect, self.torso])
 
 
 def _finite(name: str, value: Any, dtype: type) -> NDArray[Any]:

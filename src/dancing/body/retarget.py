@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.body.poses import PoseSequence, torso_length
+from dancing.body.poses import Placement, PoseSequence, torso_length
 from dancing.body.skeleton import BONE_KINDS, HIPS, MID_HIP, N_LANDMARKS, SHOULDERS
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def floor_level(landmarks: NDArray[np.floating[Any]]) -> float:
 
 def retarget(
     poses: PoseSequence,
-    placement: Mapping[str, float],
+    placement: Placement,
     wanted: Mapping[str, float],
     *,
     picture: Sequence[float] = (0.0, 0.0, 1.0, 1.0),
@@ -74,8 +74,7 @@ def retarget(
 
     Args:
         poses: of any body, in a picture of any shape.
-        placement: of the dancer: `x` of the mid-hip, `torso` length, `floor`, `aspect`; see
-            docs/data.md.
+        placement: of the dancer, with a `floor`.
         wanted: the dancer's `proportions`.
         picture: (left, top, right, bottom), which the landmarks must not leave, in fractions of
             the dancer's picture.
@@ -86,20 +85,21 @@ def retarget(
         Poses in a picture of the dancer's aspect.
     """
     joints = _joints(poses.landmarks, poses.aspect)
-    aspect = placement["aspect"]
-    factors = _factors(joints, poses.duration, placement["torso"], wanted, source)
+    aspect = placement.aspect
+    factors = _factors(joints, poses.duration, placement.torso, wanted, source)
     same_body = all(factor == 1 for factor in factors.values())
     body = _rebuilt(joints, factors)
     legs = (factors["thigh"] + factors["shin"]) / 2
 
     lowest = joints[:, :N_LANDMARKS, 1].max(1)
     floor_there = float(np.median(lowest))
-    floor = placement["floor"]
+    assert placement.floor is not None
+    floor = placement.floor
     if same_body and abs(floor - floor_there) <= _SAME_FLOOR:
         floor = floor_there
     path = joints[:, MID_HIP, 0]
     middle_there = float(np.median(path))
-    middle = placement["x"] * aspect
+    middle = placement.x * aspect
     same_picture = abs(poses.aspect - aspect) < 0.01
     if same_body and same_picture and abs(middle - middle_there) <= _SAME_PLACE * aspect:
         middle = middle_there

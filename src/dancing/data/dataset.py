@@ -12,7 +12,7 @@ import math
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -418,6 +418,21 @@ def source_hash(key: str) -> str:
     if stem and dot + suffix in _FILE_SUFFIXES:
         name = stem
     return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def content_hash(clips: Iterable[Clip]) -> str:
+    """SHA-256 of the movement, music and names of clips, and of the shapes of their pictures.
+
+    Of the pictures themselves only the first of each clip counts, so that it takes no time.
+    """
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(f"{clip.name} {clip.source} {clip.fps}".encode(errors="surrogatepass"))
+        for values in (clip.landmarks, clip.world, clip.mfcc, clip.beats):
+            digest.update(b"-" if values is None else values.tobytes())
+        if clip.frames is not None:
+            digest.update(repr(clip.frames.shape).encode() + clip.frames[0].tobytes())
+    return digest.hexdigest()
 
 
 def is_held_out(key: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,11 +24,33 @@ def opened(paths: Sequence[str | Path]) -> Iterator[list[Clip]]:
         yield [clip for path in paths for clip in stack.enter_context(Dataset(path))]
 
 
+def command(
+    stage: str,
+    bundle: Bundle,
+    data: Sequence[str | Path],
+    train_data: Sequence[str | Path],
+    **options: int | bool | str | Path | None,
+) -> str:
+    """The command line that makes a report, with file names alone: cards are shared.
+
+    Args:
+        options: by the names of the command's, those that were not left at their defaults; None
+            and False are left out.
+    """
+    words = ["dancing", "evaluate", stage, "--bundle", bundle.path.name]
+    for option, paths in (("--data", data), ("--train-data", train_data)):
+        words += [word for path in paths for word in (option, Path(path).name)]
+    for name, value in options.items():
+        if value is not None and value is not False:
+            words.append(f"--{name.replace('_', '-')}")
+            if value is not True:
+                words.append(value.name if isinstance(value, Path) else str(value))
+    return shlex.join(words)
+
+
 def trained_on(bundle: Bundle, stage: str) -> frozenset[str]:
     """Hashes of the songs and sources that a bundle's model of this stage was trained on."""
-    training = bundle.settings(stage).get("training")
-    sources = training.get("sources") if isinstance(training, dict) else None
-    return frozenset(map(str, sources)) if isinstance(sources, list) else frozenset()
+    return bundle.stage(stage).sources
 
 
 def unseen(
@@ -75,8 +96,7 @@ def unseen(
         )
     facts = {
         "bundle": bundle.name,
-        "model": str(bundle.settings(stage).get("model", stage)),
-        "command": shlex.join(["dancing", *sys.argv[1:]]),
+        "model": bundle.stage(stage).model,
         "clips": len(kept),
         "songs_or_sources": len({group(clip) for clip in kept}),
         "left_out": left_out,

@@ -191,7 +191,7 @@ def evaluate(
     default, note = _default(bundle, pieces, include_training)
     notes += note
     if default is not None:
-        name = f"{default.bundle.settings('motion')['model']} (default)"
+        name = f"{default.bundle.stage('motion').model} (default)"
         dances[name] = (_dancing(default), seeds)
     total = sum(repeats for _, repeats in dances.values()) * len(pieces)
     done = 0
@@ -573,7 +573,7 @@ def _default(
     if DEFAULT not in embedded():
         return None, []
     default = Bundle("default")
-    same = default.card["files"].get("motion.onnx") == bundle.card["files"].get("motion.onnx")
+    same = default.card.files.get("motion.onnx") == bundle.card.files.get("motion.onnx")
     if same or not default.has("motion"):
         return None, []
     sources = trained_on(default, "motion")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ class Report:
             if figure is not None and math.isfinite(figure.value)
         }
         found = {"of": self.title, "command": self.facts["command"], **figures}
-        card = bundle.card | {"figures": bundle.card.get("figures", {}) | {stage: found}}
+        card = replace(bundle.card, figures=bundle.card.figures | {stage: found}).to_json()
         with write_then_rename(path) as temporary:
             temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 

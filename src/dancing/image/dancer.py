@@ -13,8 +13,9 @@ from dancing.body.poses import PoseSequence
 from dancing.body.retarget import retarget
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
-from dancing.family import family
+from dancing.family import ImageRuntime, family
 from dancing.image.background import Background
+from dancing.image.card import ImageCard
 from dancing.media.video import fitting_width
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ class Dancer:
 
     def __init__(self, bundle: str | Path | Bundle = "default", height: int | None = None) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
-        self._settings = settings = self.bundle.settings("image")
-        self._drawn = (int(settings["size"][0]), int(settings["size"][1]))
+        self._card = card = self.bundle.stage("image")
+        assert isinstance(card, ImageCard)
+        self._drawn = card.size
         self.size = self._drawn
         if height is not None:
             if height % 2 or not _HEIGHTS[0] <= height <= _HEIGHTS[1]:
@@ -56,11 +58,11 @@ class Dancer:
                     f"{_HEIGHTS[1]} is needed"
                 )
             self.size = (fitting_width(*self._drawn, height), height)
-        self.view = tuple(float(value) for value in settings["view"])
-        self.placement: dict[str, float] = settings["placement"]
+        self.view = card.view
+        self.placement = card.placement
         try:
-            model = family("image", settings["model"])
-            self._runtime = model.runtime(self._run, settings, self.bundle.file)
+            model = family("image", card.model)
+            self._runtime: ImageRuntime = model.runtime(self._run, card, self.bundle.file)
         except ValueError as error:
             raise DancingError(f"{self.bundle.path}: {error}") from error
 
@@ -126,13 +128,13 @@ class Dancer:
             Poses that lie where this dancer can be drawn; the dancer's own unchanged. Of a dancer
             whose card says nothing of the body, the poses as they are.
         """
-        if "proportions" not in self._settings:
+        if self._card.proportions is None:
             return poses
         (left, top, right, bottom), (width, height) = self.view, self._drawn
         margin = np.array(self._runtime.margin) / [width, height, width, height]
         picture = (np.array([left, top, right, bottom]) + margin * [1, 1, -1, -1]).tolist()
         return retarget(
-            poses, self.placement, self._settings["proportions"], picture=picture, source=source
+            poses, self.placement, self._card.proportions, picture=picture, source=source
         )
 
     def in_view(self, landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.body.poses import PoseSequence
+from dancing.body.poses import Placement, PoseSequence
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
-from dancing.family import family
+from dancing.family import MotionRuntime, family
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,15 +32,15 @@ class Choreographer:
 
     def __init__(self, bundle: str | Path | Bundle = "default") -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
-        settings = self.bundle.settings("motion")
-        self._placement = settings["placement"]
-        self._runtime = family("motion", settings["model"]).runtime(self._run, settings)
+        card = self.bundle.stage("motion")
+        self._placement = card.placement
+        self._runtime: MotionRuntime = family("motion", card.model).runtime(self._run, card)
 
     def __call__(
         self,
         song: Song,
         seed: int = 0,
-        placement: dict[str, float] | None = None,
+        placement: Placement | None = None,
         *,
         energy: float = 1.0,
         keep: PoseSequence | None = None,
@@ -51,9 +51,8 @@ class Choreographer:
         Args:
             song: what `load_song` returns.
             seed: the same seed gives the same dance.
-            placement: where the dancer stands in the picture: mid-hip `x` and `y` and `torso`
-                length as fractions of width, height and height, and the picture's `aspect`.
-                Default: as in the model's training data.
+            placement: where the dancer stands in the frame. Default: as in the model's training
+                data.
             energy: 0 (stands) to 2 (as vigorous as it gets); 1 is what the music asks for.
             keep: poses from the song's beginning, with world landmarks, that are kept; what has
                 a visibility below 0.5, and what comes after their end, is filled in.
@@ -69,8 +68,7 @@ class Choreographer:
         if not 0 <= energy <= 2:
             raise DancingError(f"energy is {energy:g}, but a number from 0 to 2 is needed")
         place = placement or self._placement
-        wishes = {"energy": energy, "keep": keep, "start_pose": start_pose}
-        return self._runtime(song, seed, place, **wishes)
+        return self._runtime(song, seed, place, energy=energy, keep=keep, start_pose=start_pose)
 
     def _run(self, inputs: dict[str, Any]) -> list[NDArray[Any]]:
         return self.bundle.run("motion", inputs)

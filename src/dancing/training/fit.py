@@ -92,9 +92,6 @@ def fit(
         stored = SafetensorsIO().load_checkpoint(checkpoint)["hyper_parameters"]
         if stored["config"] != dataclasses.asdict(module.config):
             raise DancingError(f"{run}: was trained with other settings: {stored['config']}")
-        # Once seen, always seen, even if it goes on with other data.
-        seen = {*stored["origin"]["sources"], *module.origin["sources"]}
-        module.origin["sources"] = sorted(seen)
         for fact in ("view", "size"):
             if module.origin.get(fact) != stored["origin"].get(fact):
                 raise DancingError(
@@ -149,27 +146,9 @@ def fit(
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def model_of(bundle: Bundle, stage: str, model: str) -> dict[str, Any]:
-    """What a bundle's card says of its model of a stage, if that is of the family named `model`.
-
-    Raises:
-        DancingError: when it is not.
-    """
-    settings = bundle.settings(stage)
-    if settings.get("model") != model or not isinstance(settings.get("config"), dict):
-        raise DancingError(
-            f"{bundle.path}: its {stage} model is '{settings.get('model')}', not '{model}'"
-        )
-    return settings
-
-
 def _start_from(module: TrainingModule, bundle: Bundle) -> None:
-    """Give a module the weights of a bundle's model of the same family, to go on from.
-
-    What that model has seen counts as seen by this one, so that it is never scored on it.
-    """
+    """Give a module the weights of a bundle's model of the same family, to go on from."""
     stage = module.origin["stage"]
-    settings = model_of(bundle, stage, module.origin["model"])
     content = bundle.file(f"{stage}.safetensors")
     try:
         module.begin_with(load(content))
@@ -177,8 +156,6 @@ def _start_from(module: TrainingModule, bundle: Bundle) -> None:
         raise DancingError(
             f"{bundle.path}: its {stage} model does not fit the settings ({error})"
         ) from error
-    seen = settings.get("training", {}).get("sources", [])
-    module.origin["sources"] = sorted({*module.origin["sources"], *seen})
 
 
 def check_run(run: Path, resume: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -13,6 +14,8 @@ from torch.optim.swa_utils import AveragedModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dancing.card import StageCard
 
 
 _DECAY = 0.999
@@ -26,7 +29,8 @@ class TrainingModule(L.LightningModule):
 
     Args:
         config: the family's `Config`: dimensions and hyperparameters.
-        origin: where the data come from, kept in the checkpoint: see `describe_data`.
+        origin: stage, model, `history` (the steps of training so far, this one last, as in a card)
+            and what the family needs to know of the data; kept in the checkpoint.
     """
 
     exact: tuple[str, ...] = ()
@@ -36,8 +40,18 @@ class TrainingModule(L.LightningModule):
         self.config = config
         self.origin = origin
 
+    def on_fit_start(self) -> None:
+        """Begin to count the minutes of this step of training."""
+        self._began = time.monotonic()
+        self._minutes = float(self.origin["history"][-1]["minutes"])
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep in the checkpoint what it takes to build this module again."""
+        """Keep in the checkpoint what it takes to build this module again, and its history."""
+        minutes = self._minutes + (time.monotonic() - self._began) / 60
+        self.origin["history"][-1] |= {
+            "steps": self.trainer.global_step,
+            "minutes": round(minutes, 2),
+        }
         checkpoint["hyper_parameters"] = {
             "config": dataclasses.asdict(self.config),
             "origin": self.origin,
@@ -89,9 +103,18 @@ class TrainingModule(L.LightningModule):
         """Typical inputs, if the exported convolutions are to compute in eight bits."""
         return []
 
-    def card(self) -> dict[str, Any]:
+    def card(self) -> StageCard:
         """What the bundle's card says of this stage: all that inference needs to know."""
         raise NotImplementedError
+
+    def facts(self) -> dict[str, Any]:
+        """What all cards say, as `dancing.card.read` takes it."""
+        names = ("model", "placement", "proportions")
+        return {
+            "config": dataclasses.asdict(self.config),
+            "training": self.origin["history"],
+            **{name: self.origin[name] for name in names},
+        }
 
     def files(self) -> dict[str, bytes]:
         """Further files of the bundle, by name."""

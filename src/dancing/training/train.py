@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+import dataclasses
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+import dancing
 from dancing.body.poses import torso_length
 from dancing.body.retarget import floor_level, proportions
 from dancing.body.skeleton import HIPS
 from dancing.bundle import Bundle
-from dancing.data.dataset import Clip, Dataset
+from dancing.card import Parent, Setting, TrainingData, TrainingStep, plain, weights_id
+from dancing.data.dataset import Clip, Dataset, content_hash
 from dancing.errors import DancingError
 from dancing.family import family
 from dancing.listener import Listener
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
-from dancing.training.fit import check_run, fit, model_of
+from dancing.training.fit import check_run, fit
 
 
 def train(
@@ -67,20 +69,42 @@ def train(
     kind = family(stage, model)
     learning = kind.training
     bundle = None if start is None else Bundle(start)
-    known = None if bundle is None else model_of(bundle, stage, kind.name)
+    known = None if bundle is None else _known(bundle, stage, kind.name)
+    stored = None
     if resume:
         stored = SafetensorsIO().load_checkpoint(run / CHECKPOINT)["hyper_parameters"]
         known = stored["origin"] | {"config": stored["config"]}
     config = configured(learning.Config, settings, None if known is None else known["config"])
     batch_size = batch_size or learning.BATCH_SIZE
     with ExitStack() as stack:
-        clips = [clip for path in datasets for clip in stack.enter_context(Dataset(path))]
-        clips = learning.usable(clips)
+        opened = [stack.enter_context(Dataset(path)) for path in datasets]
+        clips = learning.usable([clip for dataset in opened for clip in dataset])
         kept, held_out = split(clips, listener) if hold_out else (clips, [])
         samples, validation, facts = learning.data(
             config, kept, held_out, cache=run / "cache", batch_size=batch_size, known=known
         )
-        origin = {"stage": stage, "model": kind.name, **facts, **describe_data(kept)}
+        asked: dict[str, Setting] = {
+            "settings": " ".join(settings),
+            "minutes": minutes or 0.0,
+            "epochs": epochs or learning.EPOCHS,
+            "batch_size": batch_size,
+            "seed": seed,
+            "device": device,
+        }
+        step = TrainingStep(
+            data=_trained_on(opened, kept),
+            sources=tuple(sorted(origins_of(kept))),
+            asked=asked,
+            config=dataclasses.asdict(config),
+            versions={"dancing": dancing.__version__, "torch": str(torch.__version__)},
+        )
+        origin = {
+            "stage": stage,
+            "model": kind.name,
+            "history": _history(step, bundle, stage, stored),
+            **facts,
+            **describe_data(kept),
+        }
     return fit(
         lambda: learning.Training(config, origin),
         samples,
@@ -97,6 +121,49 @@ def train(
         listener=listener,
         bar=bar,
     )
+
+
+def _known(bundle: Bundle, stage: str, model: str) -> dict[str, Any]:
+    """What a bundle's card says of its model of a stage, if that is of the family named `model`.
+
+    Raises:
+        DancingError: when it is not.
+    """
+    card = bundle.stage(stage)
+    if card.model != model or not card.config:
+        raise DancingError(f"{bundle.path}: its {stage} model is '{card.model}', not '{model}'")
+    known: dict[str, Any] = plain(card)
+    return known
+
+
+def _trained_on(datasets: Sequence[Dataset], kept: Sequence[Clip]) -> tuple[TrainingData, ...]:
+    """What of each dataset is trained on."""
+    found = []
+    for dataset in datasets:
+        clips = [clip for clip in dataset if clip in kept]
+        seconds = round(sum(clip.duration for clip in clips), 1)
+        content = content_hash(dataset.clips)
+        found.append(TrainingData(dataset.path.name, content, len(clips), seconds))
+    return tuple(found)
+
+
+def _history(
+    step: TrainingStep, bundle: Bundle | None, stage: str, stored: dict[str, Any] | None
+) -> list[dict[str, Any]]:
+    """The steps that led to the weights of a run, its own last, as a card has them."""
+    if stored is not None:
+        *before, last = stored["origin"]["history"]
+        again = plain(step)
+        # Once seen, always seen, even if it goes on with other data.
+        data = [*last["data"], *(each for each in again["data"] if each not in last["data"])]
+        sources = sorted({*last["sources"], *again["sources"]})
+        return [*before, last | {"data": data, "sources": sources, "asked": again["asked"]}]
+    steps = []
+    if bundle is not None:
+        steps = [plain(each) for each in bundle.stage(stage).training]
+        parent = weights_id(bundle.file(f"{stage}.safetensors"))
+        step = dataclasses.replace(step, parents=(Parent(parent),))
+    return [*steps, {"minutes": 0.0} | plain(step)]
 
 
 def configured(kind: Any, settings: Sequence[str], base: dict[str, Any] | None = None) -> Any:
@@ -141,15 +208,11 @@ def split(clips: Sequence[Clip], listener: Listener) -> tuple[list[Clip], list[C
 
 
 def describe_data(clips: Sequence[Clip]) -> dict[str, Any]:
-    """What a checkpoint keeps of its training data: sizes, sources, the dancer's place and body."""
+    """What a checkpoint keeps of its training data: the dancer's place and body."""
     landmarks = np.concatenate([clip.landmarks for clip in clips])
     hips = landmarks[:, HIPS].mean(1)
     aspect = float(np.median([clip.aspect for clip in clips]))
     return {
-        "command": shlex.join(["dancing", *sys.argv[1:]]),
-        "clips": len(clips),
-        "seconds": round(sum(clip.duration for clip in clips), 1),
-        "sources": sorted(origins_of(clips)),
         "placement": {
             "x": round(float(np.median(hips[:, 0])), 4),
             "y": round(float(np.median(hips[:, 1])), 4),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dancing.image.dcgan.card import Card
 from dancing.media.video import resize
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Runtime:
 
     Args:
         run: the network: named inputs to its outputs, here one, pictures (N, H, W, 3) uint8.
-        settings: the card's entry of the image model.
+        card: what the bundle says of the model.
         file: the content of a file of the bundle, by name.
 
     Attributes:
@@ -34,7 +35,7 @@ class Runtime:
     def __init__(
         self,
         run: Callable[[dict[str, Any]], list[NDArray[Any]]],
-        settings: Mapping[str, Any],
+        card: Card,
         file: Callable[[str], bytes],
     ) -> None:
         self._run = run

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dancing.body.skeleton import N_LANDMARKS
+from dancing.card import read
 from dancing.data.dataset import Clip
 from dancing.image.data import usable as usable
+from dancing.image.dcgan.card import Card
 from dancing.image.dcgan.data import Pictures, square_view
 from dancing.image.dcgan.network import SIZE, Config, Deployed, Discriminator, Generator
 from dancing.training.module import TrainingModule
@@ -87,12 +89,9 @@ class Training(TrainingModule):
     def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], list[str]]:
         return self.deployed_generator, {"landmarks": torch.zeros(2, N_LANDMARKS, 2)}, ["pictures"]
 
-    def card(self) -> dict[str, Any]:
-        return {
-            "size": [4 * SIZE, 4 * SIZE],
-            "view": self.origin["view"],
-            "placement": self.origin["placement"],
-        }
+    def card(self) -> Card:
+        size = [4 * SIZE, 4 * SIZE]
+        return read(Card, self.facts() | {"size": size, "view": self.origin["view"]})
 
 
 def data(

@@ -31,7 +31,6 @@ from dancing.image.data import (
     picture_size,
 )
 from dancing.image.limbs.network import Config
-from dancing.image.limbs.training import _POSES
 from dancing.media.video import cut_crop, resize
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 64
+_POSES = 4096  # kept of the training data
 
 
 class Crops(TorchDataset[dict[str, Any]]):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dancing.image.background import Background
 from dancing.image.compositing import crops, darken, lay_over, scaled, within
+from dancing.image.limbs.card import Card
 from dancing.media.video import ahead, decode_picture
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Runtime:
 
     Args:
         run: the network: named inputs to its outputs, layers and shade; see docs/data.md.
-        settings: the card's entry of the image model.
+        card: what the bundle says of the model.
         file: the content of a file of the bundle, by name.
 
     Attributes:
@@ -36,12 +37,12 @@ class Runtime:
     def __init__(
         self,
         run: Callable[[dict[str, Any]], list[NDArray[Any]]],
-        settings: Mapping[str, Any],
+        card: Card,
         file: Callable[[str], bytes],
     ) -> None:
         self._run = run
-        self._size = (int(settings["size"][0]), int(settings["size"][1]))
-        self.margin: list[int] = settings["margin"]
+        self._size = card.size
+        self.margin = card.margin
         try:
             self.scene = Background(decode_picture(file(PLATE)))
         except ValueError as error:

@@ -11,8 +11,10 @@ from torch import nn
 
 from dancing.body.skeleton import N_LANDMARKS
 from dancing.bundle import PREVIEW
+from dancing.card import read
 from dancing.image.compositing import crops, darken, lay_over, within
 from dancing.image.data import usable as usable
+from dancing.image.limbs.card import Card
 from dancing.image.limbs.data import data as data
 from dancing.image.limbs.depth import turned
 from dancing.image.limbs.discriminators import _SAY, Discriminators
@@ -40,7 +42,7 @@ _POSE_SHARE = 0.3
 _WARM_UP = 100
 BATCH_SIZE, EPOCHS = 4, 30
 _EXAMPLES = 8
-_POSES, _CALIBRATED = 4096, 24  # kept of the training; of those, drawn to find the eight bits
+_CALIBRATED = 24  # of the kept poses, drawn to find the eight bits
 _VIEWS = 256  # of turned poses, that depth learns from in a step
 # Factors once there are discriminators. The loss of edges is least for blurred ones where their
 # place is uncertain; a free matte would paint the shadow on the floor, badly.
@@ -287,13 +289,11 @@ class Training(TrainingModule):
             getattr(self, name).load_state_dict(own)
         self.averaged.module.load_state_dict(self.drawer.state_dict())
 
-    def card(self) -> dict[str, Any]:
-        return {
-            "size": self.origin["size"],
-            "margin": self.origin["margin"],
-            "view": [0.0, 0.0, 1.0, 1.0],
-            "placement": self.origin["placement"],
+    def card(self) -> Card:
+        own = {"view": [0.0, 0.0, 1.0, 1.0]} | {
+            name: self.origin[name] for name in ("size", "margin")
         }
+        return read(Card, self.facts() | own)
 
     def files(self) -> dict[str, bytes]:
         plate = self.origin["plate"].numpy()

@@ -15,9 +15,10 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 
 from dancing.body import kinematics
-from dancing.body.poses import PoseSequence, interpolate
+from dancing.body.poses import Placement, PoseSequence, interpolate
 from dancing.body.skeleton import FEET, HIPS, SHOULDERS
 from dancing.media import FPS
+from dancing.motion.flow.card import Card
 from dancing.motion.flow.features import FRAMES, context, music_at
 from dancing.motion.flow.stage import Held, Stage, kept_exactly
 from dancing.music.counts import PHRASE, Counts, count, sounding, surge
@@ -50,21 +51,18 @@ class Runtime:
 
     Args:
         run: the network: named inputs to its outputs, here one, the dance (1, T, CHANNELS).
-        settings: the card's entry of the motion model.
+        card: what the bundle says of the model.
     """
 
-    def __init__(
-        self, run: Callable[[dict[str, Any]], list[NDArray[Any]]], settings: dict[str, Any]
-    ) -> None:
+    def __init__(self, run: Callable[[dict[str, Any]], list[NDArray[Any]]], card: Card) -> None:
         self._run = run
-        self._counts = int(settings["window"]) // FRAMES
-        self._mean, self._std = (np.array(settings[key]) for key in ("mean", "std"))
-        self._music = settings["music"]
-        self._mfcc_std = np.array(self._music["mfcc_std"])
-        body = settings["body"]
-        self.focal = float(body["focal"])
-        self.home = np.array(body["home"])
-        self.bones = [float(length) for length in body["bones"]]
+        self._counts = card.window // FRAMES
+        self._mean, self._std = np.array(card.mean), np.array(card.std)
+        self._music = card.music
+        self._mfcc_std = np.array(self._music.mfcc_std)
+        self.focal = card.body.focal
+        self.home = np.array(card.body.home)
+        self.bones = card.body.bones
         points, _ = kinematics.unpack(self._mean[None])
         points = kinematics.with_bones(points, self.bones)[0]
         shoulders = points[SHOULDERS].mean(0) - points[HIPS].mean(0)
@@ -76,7 +74,7 @@ class Runtime:
         self,
         song: Song,
         seed: int,
-        place: dict[str, float],
+        place: Placement,
         *,
         energy: float = 1.0,
         keep: PoseSequence | None = None,
@@ -89,14 +87,14 @@ class Runtime:
         stage = Stage(self.focal, self.home, self.torso, place)
         held = given = None
         if start_pose is not None:
-            held = stage.held(start_pose[:1].in_aspect(place["aspect"]), "the start pose")
+            held = stage.held(start_pose[:1].in_aspect(place.aspect), "the start pose")
         if keep is not None:
-            given = keep.resampled(FPS).in_aspect(place["aspect"])
+            given = keep.resampled(FPS).in_aspect(place.aspect)
             held = stage.held(given, "the poses to keep")
         points = self.dance(song, seed, energy, held)
         landmarks = stage.landmarks(points).astype(np.float32)
         world = (points - points[:, HIPS].mean(1, keepdims=True)).astype(np.float32)
-        made = PoseSequence(landmarks, FPS, world=world, beats=song.beats, aspect=place["aspect"])
+        made = PoseSequence(landmarks, FPS, world=world, beats=song.beats, aspect=place.aspect)
         return made if given is None else kept_exactly(made, given)
 
     def dance(
@@ -137,11 +135,11 @@ class Runtime:
         if not counts.heard:
             wish = wish - _UNSURE
         vigour = (
-            _VARIED * music["vigour_within"] * wish
-            + music["vigour_at_tempo"] * (tempo - music["tempo_mean"])
+            _VARIED * music.vigour_within * wish
+            + music.vigour_at_tempo * (tempo - music.tempo_mean)
             + np.log(max(energy, 0.1))
             + _EAGER
-        ) / music["vigour_std"]
+        ) / music.vigour_std
         positions = np.arange(len(counts) * FRAMES) / FRAMES
         mfcc, phase, tempi = music_at(counts, positions, song.mfcc, FPS)
         # Wishes stay within what training has shown.

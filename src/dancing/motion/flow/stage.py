@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from dancing.body import kinematics
-from dancing.body.poses import PoseSequence, from_frame, in_frame
+from dancing.body.poses import Placement, PoseSequence
 from dancing.errors import DancingError
 from dancing.media import FPS
 
@@ -58,7 +58,7 @@ class Stage:
         place: where the dancer stands in the frame; see `Choreographer`.
     """
 
-    def __init__(self, focal: float, home: Floats, torso: float, place: dict[str, float]) -> None:
+    def __init__(self, focal: float, home: Floats, torso: float, place: Placement) -> None:
         self._focal, self._home = focal, home
         self._place = place
         self._middle = kinematics.project(home[None], focal, 1.0)[0]
@@ -68,7 +68,7 @@ class Stage:
     def landmarks(self, points: Floats) -> Floats:
         """(T, 33, 2) in [0, 1] of the picture; the path is moved where it would leave it."""
         flat = kinematics.project(points, self._focal, 1.0)
-        picture = in_frame((flat - self._middle) / self._torso, self._place)
+        picture = self._place.in_frame((flat - self._middle) / self._torso)
         left, right = picture[..., 0].min(1), picture[..., 0].max(1)
         over = np.maximum(_EDGE - left, 0) - np.maximum(right - (1 - _EDGE), 0)
         if over.any():
@@ -88,7 +88,7 @@ class Stage:
             raise DancingError(
                 f"{what} have no world landmarks; poses of 'dancing generate --poses' do"
             )
-        flat = from_frame(poses.landmarks, self._place) * self._torso + self._middle
+        flat = self._place.from_frame(poses.landmarks) * self._torso + self._middle
         seen = _given(poses)
         world = poses.world.astype(np.float64)
         place = kinematics.locate(flat, world, 1.0, self._focal, poses.fps, seen)

@@ -13,7 +13,9 @@ from torch import nn
 
 from dancing.body.drawing import draw_poses
 from dancing.body.kinematics import CHANNELS, unpack
+from dancing.card import read
 from dancing.data.dataset import Clip
+from dancing.motion.flow.card import Card
 from dancing.motion.flow.data import Phrases, principal_components
 from dancing.motion.flow.features import CONTEXT, FRAMES
 from dancing.motion.flow.network import Config, Denoiser
@@ -142,9 +144,9 @@ class Training(TrainingModule):
         }
         return self.averaged.module, example, ["dance"]
 
-    def card(self) -> dict[str, Any]:
-        facts = {"window": self.config.window, "placement": self.origin["placement"]}
-        return facts | {key: self.origin[key] for key in (*_SCALE, "body")}
+    def card(self) -> Card:
+        own = {key: self.origin[key] for key in (*_SCALE, "body")}
+        return read(Card, self.facts() | own | {"window": self.config.window})
 
 
 def usable(clips: Sequence[Clip]) -> list[Clip]:

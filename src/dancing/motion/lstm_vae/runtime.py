@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.body.poses import PoseSequence, in_frame
+from dancing.body.poses import Placement, PoseSequence
 from dancing.body.skeleton import N_LANDMARKS
 from dancing.errors import DancingError
 from dancing.media import FPS
+from dancing.motion.lstm_vae.card import Card
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,21 +24,19 @@ class Runtime:
 
     Args:
         run: the network: named inputs to its outputs, here one, the poses (1, T, 33, 2).
-        settings: the card's entry of the motion model.
+        card: what the bundle says of the model.
     """
 
-    def __init__(
-        self, run: Callable[[dict[str, Any]], list[NDArray[Any]]], settings: dict[str, Any]
-    ) -> None:
+    def __init__(self, run: Callable[[dict[str, Any]], list[NDArray[Any]]], card: Card) -> None:
         self._run = run
-        self._window = int(settings["window"])
-        self._latent_dim = int(settings["config"]["latent_dim"])
+        self._window = card.window
+        self._latent_dim = int(card.config["latent_dim"])
 
     def __call__(
         self,
         song: Song,
         seed: int,
-        place: dict[str, float],
+        place: Placement,
         *,
         energy: float = 1.0,
         keep: PoseSequence | None = None,
@@ -54,8 +53,8 @@ class Runtime:
             )
         frames = max(1, round(song.duration * FPS))
         body = self._dance(song.mfcc, frames, np.random.default_rng(seed))
-        landmarks = in_frame(body, place).astype(np.float32)
-        return PoseSequence(landmarks, FPS, beats=song.beats, aspect=place["aspect"])
+        landmarks = place.in_frame(body).astype(np.float32)
+        return PoseSequence(landmarks, FPS, beats=song.beats, aspect=place.aspect)
 
     def _dance(
         self, mfcc: NDArray[np.float32], frames: int, random: np.random.Generator

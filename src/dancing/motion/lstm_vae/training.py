@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dancing.body.drawing import draw_poses
+from dancing.card import read
 from dancing.data.dataset import Clip
+from dancing.motion.lstm_vae.card import Card
 from dancing.motion.lstm_vae.data import Windows
 from dancing.motion.lstm_vae.network import Config, Deployed, LstmVae
 from dancing.training.module import TrainingModule
@@ -76,8 +78,8 @@ class Training(TrainingModule):
         }
         return Deployed(self.network, self.mfcc_mean, self.mfcc_std), example, ["poses"]
 
-    def card(self) -> dict[str, Any]:
-        return {"window": self.config.window, "placement": self.origin["placement"]}
+    def card(self) -> Card:
+        return read(Card, self.facts() | {"window": self.config.window})
 
 
 def usable(clips: Sequence[Clip]) -> list[Clip]:

@@ -1,0 +1,31 @@
+"""What cards say of image models of all families."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dancing.card import StageCard
+
+_SIDES = (16, 4096)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCard(StageCard):
+    """The card of an image model.
+
+    Attributes:
+        size: width and height of a drawn frame in pixels, even.
+        view: left, top, right and bottom of the part of the pose frame that is drawn, as fractions
+            of that frame; it may reach outside.
+    """
+
+    size: tuple[int, int]
+    view: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        left, top, right, bottom = self.view
+        if not (left < right and top < bottom):
+            raise ValueError("view")
+        if any(side % 2 or not _SIDES[0] <= side <= _SIDES[1] for side in self.size):
+            raise ValueError("size")

@@ -1,0 +1,79 @@
+"""What a card says of a `flow` model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dancing.body.kinematics import BONES, CHANNELS
+from dancing.card import StageCard, numbers
+from dancing.music.mfcc import N_MFCC
+
+INPUTS = ("point", "time", "mask", "mfcc", "context")
+OUTPUTS = ("dance",)
+
+
+@dataclass(frozen=True)
+class MusicScale:
+    """The scale of the music's features, and how vigour goes with them, in the training data.
+
+    Attributes:
+        mfcc_std: standard deviation of each MFCC.
+        vigour_mean, vigour_std: of the logarithm of the mean speed of joints, in m/s.
+        vigour_at_tempo: how much it rises with the logarithm of the tempo.
+        vigour_within: its standard deviation within a dance.
+        tempo_mean: of the logarithm of the tempo over 100 counts a minute.
+    """
+
+    mfcc_std: tuple[float, ...]
+    vigour_mean: float
+    vigour_std: float
+    vigour_at_tempo: float
+    tempo_mean: float
+    vigour_within: float
+
+    def __post_init__(self) -> None:
+        numbers("mfcc_std", self.mfcc_std, N_MFCC)
+
+
+@dataclass(frozen=True)
+class Body:
+    """The dancer of the training data, in the room of `dancing.body.kinematics`.
+
+    Attributes:
+        focal: the camera's focal length in frame heights.
+        home: where the mid-hip is at home, metres.
+        bones: lengths of `dancing.body.kinematics.BONES`, metres.
+    """
+
+    focal: float
+    home: tuple[float, float, float]
+    bones: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        numbers("bones", self.bones, len(BONES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card(StageCard):
+    """The card of a `flow` model.
+
+    Attributes:
+        window: poses that are made at a time.
+        mean, std: of each channel of packed poses.
+        change_std: of its change from pose to pose, over std.
+        music, body: see there.
+    """
+
+    window: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    change_std: tuple[float, ...]
+    music: MusicScale
+    body: Body
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 2 <= self.window <= 10_000:
+            raise ValueError("window")
+        for name in ("mean", "std", "change_std"):
+            numbers(name, getattr(self, name), CHANNELS)
