@@ -121,35 +121,36 @@ class StageCard:
         return frozenset(source for step in self.training for source in step.sources)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """A bundle's card.
 
     Attributes:
+        format: of the card itself.
         name: the dancer's.
-        files: SHA-256 of each of the bundle's other files.
-        motion, image: of the two models; None where the bundle has none.
         licence: of the weights.
         data: what they were trained on, in words.
-        fps: frames a second.
-        features: constants of the music's features.
-        figures: what an evaluation found, by stage.
         reproducible: whether a recipe makes these weights again; None where nobody has said.
         remark: why, or why not.
+        fps: frames a second.
+        features: constants of the music's features.
+        motion, image: of the two models; None where the bundle has none.
+        figures: what an evaluation found, by stage.
+        files: SHA-256 of each of the bundle's other files.
     """
 
+    format: int = FORMAT
     name: str
-    files: dict[str, str]
-    motion: StageCard | None = None
-    image: StageCard | None = None
     licence: str = "unspecified"
     data: str = "unspecified"
-    fps: int = 30
-    features: dict[str, int] = field(default_factory=dict)
-    figures: dict[str, Any] = field(default_factory=dict)
     reproducible: bool | None = None
     remark: str = ""
-    format: int = FORMAT
+    fps: int = 30
+    features: dict[str, int] = field(default_factory=dict)
+    motion: StageCard | None = None
+    image: StageCard | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str]
 
     def __post_init__(self) -> None:
         for name in self.files:
