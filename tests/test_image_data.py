@@ -6,6 +6,7 @@ import torch
 
 from dancing.body.poses import PoseSequence
 from dancing.data.dataset import Dataset, DatasetWriter
+from dancing.image.limbs.config import Config
 from dancing.image.limbs.data import Crops
 
 MARGIN = [4, 4, 4, 4]
@@ -37,7 +38,7 @@ def clips(tmp_path):
 
 @pytest.fixture
 def crops(clips, tmp_path):
-    return Crops(clips, PLATE, MARGIN, tmp_path / "cache", batch_size=4)
+    return Crops(clips, PLATE, MARGIN, tmp_path / "cache", Config(), batch_size=4)
 
 
 def seen(crops, batches=200):

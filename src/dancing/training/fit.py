@@ -95,7 +95,9 @@ def fit(
         module.begin()
     if resume:
         stored = SafetensorsIO().load_checkpoint(checkpoint)["hyper_parameters"]
-        if stored["config"] != dataclasses.asdict(module.config):
+        # Older runs lack the newer fields.
+        config = dataclasses.asdict(type(module.config)()) | stored["config"]
+        if config != dataclasses.asdict(module.config):
             raise DancingError(f"{run}: was trained with other settings: {stored['config']}")
         # Once seen, always seen, even if it goes on with other data.
         seen = {*stored["origin"]["sources"], *module.origin["sources"]}

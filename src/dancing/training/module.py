@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_DECAY = 0.999
-
-
 class TrainingModule(L.LightningModule):
     """A model family in training. Each family's file has one of these, named `Training`.
 
@@ -98,16 +95,19 @@ class TrainingModule(L.LightningModule):
         return {}
 
 
-def moving_average(network: torch.nn.Module) -> AveragedModel:
+def moving_average(network: torch.nn.Module, decay: float) -> AveragedModel:
     """A copy that `update_parameters` draws after the network: an exponential average of weights.
 
     It is over few steps at first, so that the first weights are soon forgotten.
+
+    Args:
+        decay: what is left of the average after a step.
     """
 
     def drawn_after(
         averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
     ) -> torch.Tensor:
-        return torch.lerp(averaged, current, max(1 - _DECAY, 9 / (10 + int(steps))))
+        return torch.lerp(averaged, current, max(1 - decay, 9 / (10 + int(steps))))
 
     averaged = AveragedModel(network, avg_fn=drawn_after)
     averaged.requires_grad_(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
@@ -105,10 +106,11 @@ def configured(kind: Any, settings: Sequence[str], base: dict[str, Any] | None =
     """A family's Config with some fields set, each given as 'name=value'.
 
     Args:
-        base: values of the other fields, if not the defaults.
+        base: values of the other fields, from a card or a checkpoint; the defaults for those it
+            lacks, as older ones do.
 
     Raises:
-        DancingError: for an unknown name or a value of the wrong type.
+        DancingError: for an unknown name, a value of the wrong type or one out of range.
     """
     fields = {name: getattr(kind, name) for name in kind.__dataclass_fields__}
     values = {name: value for name, value in (base or {}).items() if name in fields}
@@ -116,14 +118,27 @@ def configured(kind: Any, settings: Sequence[str], base: dict[str, Any] | None =
         name, _, text = setting.partition("=")
         if name not in fields:
             raise DancingError(f"no setting '{name}'; there are {', '.join(fields)}")
-        try:
-            values[name] = type(fields[name])(text)
-        except ValueError as error:
-            raise DancingError(f"setting {name}: '{text}' is not a number") from error
+        values[name] = _parsed(name, text, type(fields[name]))
     try:
         return kind(**values)
     except ValueError as error:
         raise DancingError(f"settings do not fit: {error}") from error
+
+
+def _parsed(name: str, text: str, kind: type) -> bool | int | float | str:
+    """A setting's value; `kind` is the type of its field."""
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise DancingError(f"setting {name}: '{text}' is neither true nor false")
+        return text.lower() == "true"
+    try:
+        value: int | float | str = kind(text)
+    except ValueError as error:
+        whole = "whole " if kind is int else ""
+        raise DancingError(f"setting {name}: '{text}' is not a {whole}number") from error
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DancingError(f"setting {name}: '{text}' is not a finite number")
+    return value
 
 
 def split(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:

@@ -30,8 +30,7 @@ from dancing.image.data import (
     person_margin,
     picture_size,
 )
-from dancing.image.limbs.network import Config
-from dancing.image.limbs.training import _POSES
+from dancing.image.limbs.config import Config
 from dancing.media.video import cut_crop, resize
 
 if TYPE_CHECKING:
@@ -70,12 +69,15 @@ class Crops(TorchDataset[dict[str, Any]]):
         plate: NDArray[np.uint8],
         margin: Sequence[int],
         cache: Path,
+        config: Config,
+        *,
         batch_size: int,
     ) -> None:
         height, width = plate.shape[:2]
         size = np.array([width, height], np.float32)
         points = all_landmarks(clips) * size
         self.paired = False
+        self._difficulties = config.least_difficulty, config.most_difficulty
         self.landmarks = points.astype(np.float32)
         self._plate = plate
         self._batch_size = batch_size
@@ -129,7 +131,7 @@ class Crops(TorchDataset[dict[str, Any]]):
             t = self._shown[index]
             corners = centred(self._boxes[t : t + 1], self._crops[t])
             return self._batch([t], corners, self._crops[t])
-        weights = self.weights.clip(0.3, 3)
+        weights = self.weights.clip(*self._difficulties)
         if self.paired:
             weights *= self._follows
         count = self._batch_size // 2 if self.paired else self._batch_size
@@ -205,21 +207,27 @@ def data(
     for clip in (*kept, *held_out):
         if clip.matte is None:
             raise DancingError(f"clip '{clip.name}' has no matte; 'dancing prepare' makes them")
-    plate, margin = empty_scene(kept), person_margin(kept)
-    train = Crops(kept, plate, margin, cache, batch_size=batch_size)
+    plate = empty_scene(kept, config.scene_matte_pixels)
+    margin = person_margin(kept, config.crop_margin_pixels)
+    train = Crops(kept, plate, margin, cache, config, batch_size=batch_size)
     facts = {
         "size": [width, height],
         "plate": torch.from_numpy(plate),
         "margin": margin,
-        "poses": torch.from_numpy(train.landmarks[:: max(1, train.n_pictures // _POSES)]),
-        **_rooms(kept, height),
+        "poses": torch.from_numpy(train.landmarks[:: _step(train.n_pictures, config)]),
+        **_rooms(kept, height, config),
     }
     if not held_out:
         return train, None, facts
-    return train, Crops(held_out, plate, margin, cache, batch_size=0), facts
+    return train, Crops(held_out, plate, margin, cache, config, batch_size=0), facts
 
 
-def _rooms(clips: Sequence[Clip], height: int) -> dict[str, Any]:
+def _step(count: int, config: Config) -> int:
+    """From one kept pose to the next, of so many."""
+    return max(1, count // config.kept_poses)
+
+
+def _rooms(clips: Sequence[Clip], height: int, config: Config) -> dict[str, Any]:
     """'room', landmarks (T, 33, 3) of those clips that have world landmarks, metres in the room of
     `dancing.kinematics`, and 'focal', the camera's focal length in pixels."""
     known = [(clip, clip.world) for clip in clips if clip.world is not None]
@@ -232,6 +240,6 @@ def _rooms(clips: Sequence[Clip], height: int) -> dict[str, Any]:
         rooms.append((world + place[:, None]).astype(np.float32))
     room = np.concatenate(rooms)
     return {
-        "room": torch.from_numpy(room[:: max(1, len(room) // _POSES)]),
+        "room": torch.from_numpy(room[:: _step(len(room), config)]),
         "focal": focal * height,
     }

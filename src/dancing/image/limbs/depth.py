@@ -12,12 +12,9 @@ import torch
 from torch import nn
 
 from dancing.body.skeleton import ARMS, HEAD, HIPS, LEGS, MIRROR, N_LANDMARKS, SHOULDERS
+from dancing.image.limbs.config import Config
 
 _WIDTH = 96
-_TURN, _TILT = 0.5, 0.06  # radians, standard deviations; half of the poses are turned anyhow
-_SHIFT = (0.2, 0.05, 0.2)  # metres, standard deviation
-_NEAREST = 0.3  # metres from the camera
-_NOISE = (0.2, 2.5)  # pixels, least and most
 _SCALE = 64  # pixels
 # What may be of another pose: the landmarks, what they hang on, and the line it turns with.
 _PARTS = (
@@ -54,12 +51,15 @@ def normalised(landmarks: torch.Tensor) -> torch.Tensor:
     return ((landmarks - middle) / _SCALE).flatten(1)
 
 
-def turned(room: torch.Tensor, focal: float, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def turned(
+    room: torch.Tensor, focal: float, count: int, config: Config
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Poses seen from random sides, mirrored and at one another's places.
 
     Args:
         room: (T, 33, 3) metres, landmarks in the room of `dancing.kinematics`.
         focal: focal length in pixels.
+        config: how they are turned: `depth_turn` and what else begins so.
 
     Returns:
         Landmarks (count, 33, 2) in pixels from the picture's middle, with noise, and their metres
@@ -72,15 +72,16 @@ def turned(room: torch.Tensor, focal: float, count: int) -> tuple[torch.Tensor, 
     coin = torch.rand(2, count, 1, 1, device=device) < 0.5
     body = torch.where(coin[0], body, mirrored)
     turn, tilt = torch.randn(2, count, 1, device=device)
-    yaw = torch.where(coin[1, :, 0], turn * _TURN, torch.rand_like(turn) * 2 * torch.pi)
+    yaw = torch.where(coin[1, :, 0], turn * config.depth_turn, torch.rand_like(turn) * 2 * torch.pi)
     x, y, z = body.unbind(-1)
     x, z = yaw.cos() * x + yaw.sin() * z, yaw.cos() * z - yaw.sin() * x
-    tilt = tilt * _TILT
+    tilt = tilt * config.depth_tilt
     y, z = tilt.cos() * y - tilt.sin() * z, tilt.sin() * y + tilt.cos() * z
     body = torch.stack([x, y, z], -1)
-    seen = body + place + torch.randn_like(place) * place.new_tensor(_SHIFT)
-    flat = focal * seen[..., :2] / seen[..., 2:].clamp(min=_NEAREST)
-    least, most = torch.tensor(_NOISE).log()
+    shift = place.new_tensor([config.depth_shift, config.depth_shift_up, config.depth_shift])
+    seen = body + place + torch.randn_like(place) * shift
+    flat = focal * seen[..., :2] / seen[..., 2:].clamp(min=config.depth_nearest)
+    least, most = torch.tensor([config.depth_least_noise, config.depth_most_noise]).log()
     noise = (least + (most - least) * torch.rand(count, 1, 1, device=device)).exp()
     return flat + noise * torch.randn_like(flat), z
 

@@ -15,13 +15,12 @@ from dancing.body.drawing import draw_poses
 from dancing.body.kinematics import CHANNELS, unpack
 from dancing.data.dataset import Clip
 from dancing.motion.flow.data import Phrases, principal_components
-from dancing.motion.flow.features import CONTEXT, FRAMES
+from dancing.motion.flow.features import CONTEXT
 from dancing.motion.flow.network import Config, Denoiser
 from dancing.training.module import TrainingModule, moving_average
 
 _SCALE = ("mean", "std", "change_std", "music")
 BATCH_SIZE, EPOCHS = 64, 100
-_NEAREST = 0.1  # to the end of the line, where the velocity's weight would be infinite
 
 
 class Training(TrainingModule):
@@ -36,7 +35,7 @@ class Training(TrainingModule):
             self.network.basis.copy_(origin["basis"])
             self.network.variance.copy_(origin["variance"])
         # What dances: an average over the last steps.
-        self.averaged = moving_average(self.network)
+        self.averaged = moving_average(self.network, config.ema_decay)
         self.spread = nn.Buffer(torch.tensor(origin["change_std"]))
         self._examples: dict[str, torch.Tensor] = {}
 
@@ -57,15 +56,16 @@ class Training(TrainingModule):
         return error, change.square().sum((1, 2)) / share
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
-        time = torch.sigmoid(torch.randn(len(batch["dance"]), device=self.device) - 0.4)
+        normal = torch.randn(len(batch["dance"]), device=self.device)
+        time = torch.sigmoid(normal + self.config.time_mean)
         error, change = self.losses(self.network, batch, time)
-        weight = 1 / (1 - time).clamp(min=_NEAREST).square()
-        loss = (weight * (error + 0.25 * change)).mean()
+        weight = 1 / (1 - time).clamp(min=self.config.least_time_left).square()
+        loss = (weight * (error + self.config.change_weight * change)).mean()
         self.log_dict({"train_error": error.mean(), "train_change": change.mean()}, prog_bar=True)
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        self.clip_gradients(optimizer, gradient_clip_val=1.0)
+        self.clip_gradients(optimizer, gradient_clip_val=self.config.gradient_clip)
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.averaged.update_parameters(self.network)
@@ -86,17 +86,18 @@ class Training(TrainingModule):
         self._examples = self._examples or batch
 
     def configure_optimizers(self) -> Any:
+        config = self.config
         optimizer = torch.optim.AdamW(
             self.network.parameters(),
-            lr=self.config.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=0.01,
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
         )
-        steps = self.config.steps
+        final = config.final_rate_factor
 
         def rate(step: int) -> float:
-            falling = 0.1 + 0.45 * (1 + math.cos(math.pi * min(step / steps, 1)))
-            return min(step / 200, 1) * falling
+            wave = 1 + math.cos(math.pi * min(step / config.steps, 1))
+            return min(step / config.warm_up_steps, 1) * (final + (1 - final) / 2 * wave)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {
@@ -166,10 +167,9 @@ def data(
     Args:
         known: the card's entry of the model that is trained further, whose scale is kept.
     """
-    shape = config.counts, FRAMES, config.n_mfcc
     facts = None if known is None else {key: known[key] for key in _SCALE}
-    train = Phrases(kept, *shape, augment=True, facts=facts)
+    train = Phrases(kept, config, augment=True, facts=facts)
     # Figures on the same scale.
-    held = Phrases(held_out, *shape, augment=False, facts=train.facts) if held_out else None
+    held = Phrases(held_out, config, augment=False, facts=train.facts) if held_out else None
     basis, variance = principal_components(train, config.components)
     return train, held, train.facts | {"basis": basis, "variance": variance}

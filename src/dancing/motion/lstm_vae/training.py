@@ -59,7 +59,12 @@ class Training(TrainingModule):
         self._examples = self._examples or batch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.config.learning_rate, fused=True)
+        return torch.optim.Adam(
+            self.parameters(),
+            lr=self.config.learning_rate,
+            betas=(self.config.beta1, self.config.beta2),
+            fused=True,
+        )
 
     def figure(self) -> NDArray[np.uint8]:
         """Three windows: real poses over time above generated ones."""
@@ -92,9 +97,7 @@ def data(
     **_: Any,
 ) -> tuple[Windows, Windows | None, dict[str, Any]]:
     """Training and validation data, and what `Training` needs to know of them."""
-    windows = Windows(kept, config.window, config.n_mfcc, augment=True)
+    windows = Windows(kept, config, augment=True)
     long_enough = [clip for clip in held_out if len(clip) >= config.window]
-    validation = (
-        Windows(long_enough, config.window, config.n_mfcc, augment=False) if long_enough else None
-    )
+    validation = Windows(long_enough, config, augment=False) if long_enough else None
     return windows, validation, windows.feature_statistics()
