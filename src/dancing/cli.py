@@ -257,6 +257,10 @@ _Set = Annotated[
 ]
 _Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes in all.")]
 _BatchSize = Annotated[int, typer.Option(min=2)]
+_Devices = Annotated[
+    int | None,
+    typer.Option(min=1, help="GPUs, or processes on the CPU; the batch grows as often."),
+]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run folder stopped.")]
 
 
@@ -270,6 +274,7 @@ def train_motion(
     minutes: _Minutes = None,
     batch_size: _BatchSize = 64,
     device: _DeviceOption = Device.AUTO,
+    devices: _Devices = None,
     resume: _Resume = False,
     start: _Start = None,
     seed: int = 0,
@@ -285,6 +290,7 @@ def train_motion(
         minutes=minutes,
         batch_size=batch_size,
         device=device.value,
+        devices=devices,
         resume=resume,
         start=start,
         seed=seed,
@@ -304,6 +310,7 @@ def train_image(
     ] = None,
     start: _Start = None,
     device: _DeviceOption = Device.AUTO,
+    devices: _Devices = None,
     resume: _Resume = False,
     seed: int = 0,
 ) -> None:
@@ -319,6 +326,7 @@ def train_image(
         batch_size=batch_size,
         start=start,
         device=device.value,
+        devices=devices,
         resume=resume,
         seed=seed,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Timer
 from torch.optim.swa_utils import AveragedModel
+
+from dancing.training.sampler import BatchSampler, Shuffled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +22,8 @@ class TrainingModule(L.LightningModule):
     """A model family in training. Each family's file has one of these, named `Training`.
 
     Attributes:
+        seed: of all random numbers in training; set before it.
+        sampler: what draws the batches, while training.
         exact: parts of names of layers that keep full precision in the export; see `calibration`.
 
     Args:
@@ -32,13 +37,56 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.config = config
         self.origin = origin
+        self.seed = 0
+        self.sampler: BatchSampler | None = None
+        self._sampler_state: dict[str, Any] | None = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep in the checkpoint what it takes to build this module again."""
+        """Keep in the checkpoint what it takes to build this module again, and to go on."""
         checkpoint["hyper_parameters"] = {
             "config": dataclasses.asdict(self.config),
             "origin": self.origin,
+            "seed": self.seed,
         }
+        if self.sampler is not None:
+            checkpoint["sampler"] = self.sampler.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the random numbers of the run."""
+        self.seed = checkpoint["hyper_parameters"].get("seed", self.seed)
+        self._sampler_state = checkpoint.get("sampler")
+
+    def begin_sampling(
+        self, samples: Any, batch_size: int, *, rank: int, processes: int
+    ) -> BatchSampler:
+        """Set `sampler`, as it was when the run stopped."""
+        self.sampler = self.sampled(samples, batch_size, rank=rank, processes=processes)
+        if self._sampler_state is not None:
+            self.sampler.load_state_dict(self._sampler_state)
+        return self.sampler
+
+    def sampled(self, samples: Any, batch_size: int, *, rank: int, processes: int) -> BatchSampler:
+        """What draws the batches of one process from the training data."""
+        return Shuffled(len(samples), batch_size, seed=self.seed, rank=rank, processes=processes)
+
+    def examples(self, samples: Any) -> Sequence[Any] | None:
+        """What to load of the validation data, one batch each; None for all, in order."""
+        return None
+
+    def on_train_epoch_start(self) -> None:
+        if self.sampler is not None:
+            self.sampler.set_epoch(self.current_epoch)
+
+    def random(self, step: int, *, everywhere: bool = False) -> torch.Generator:
+        """Random numbers of a training step, whether or not the run was stopped before it.
+
+        Args:
+            step: its place in the epoch.
+            everywhere: the same ones in all processes.
+        """
+        key = [self.seed, self.current_epoch, step, 0 if everywhere else 1 + self.global_rank]
+        (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
+        return torch.Generator(self.device).manual_seed(int(state >> np.uint64(1)))
 
     def progress(self) -> float:
         """The part of the training that is done, 0 to 1, by epochs or by time."""
@@ -53,6 +101,15 @@ class TrainingModule(L.LightningModule):
                     elapsed = callback.time_elapsed()
                     done = max(done, elapsed / max(elapsed + left, 1e-9))
         return min(1.0, done)
+
+    def shared_progress(self) -> float:
+        """`progress` of the first process, for all of them: their clocks differ. All must ask."""
+        progress = self.progress()
+        if self.trainer.world_size == 1:
+            return progress
+        shared = torch.tensor(progress, device=self.device)
+        torch.distributed.broadcast(shared, 0)
+        return shared.item()
 
     def figure(self) -> NDArray[np.uint8]:
         """A picture (H, W, 3) of what the model makes now."""

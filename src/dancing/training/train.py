@@ -40,6 +40,8 @@ def train(
     batch_size: int | None = None,
     start: str | Path | None = None,
     device: str = "auto",
+    devices: int | None = None,
+    workers: int = 0,
     resume: bool = False,
     seed: int = 0,
     hold_out: bool = True,
@@ -81,7 +83,7 @@ def train(
         clips = learning.usable(clips)
         kept, held_out = split(clips) if hold_out else (clips, [])
         samples, validation, facts = learning.data(
-            config, kept, held_out, cache=run / "cache", batch_size=batch_size, known=known
+            config, kept, held_out, cache=run / "cache", known=known
         )
         origin = {"stage": stage, "model": kind.name, **facts, **describe_data(kept)}
     return fit(
@@ -95,6 +97,8 @@ def train(
         minutes=None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60),
         start=bundle,
         device=device,
+        devices=devices,
+        workers=workers,
         resume=resume,
         seed=seed,
         progress=progress,

@@ -14,6 +14,7 @@ from dancing.bundle import PREVIEW
 from dancing.image.compositing import crops, darken, lay_over, within
 from dancing.image.data import usable as usable
 from dancing.image.limbs.config import Config
+from dancing.image.limbs.data import Crops
 from dancing.image.limbs.data import data as data
 from dancing.image.limbs.depth import turned
 from dancing.image.limbs.discriminators import Discriminators
@@ -28,6 +29,7 @@ from dancing.image.limbs.losses import (
 )
 from dancing.image.limbs.network import Deployed, Networks, composite
 from dancing.image.limbs.runtime import PLATE
+from dancing.image.limbs.sampler import CropSampler, Request
 from dancing.media.video import encode_png
 from dancing.training.module import TrainingModule, moving_average
 from dancing.training.muon import Muon
@@ -63,17 +65,32 @@ class Training(TrainingModule):
         # What is drawn with: an average over the last steps, steadier than any of them.
         self.averaged = moving_average(self.networks, config.ema_decay)
         self._examples: list[dict[str, torch.Tensor]] = []
-        self._error = 0.0
+
+    def sampled(self, samples: Crops, batch_size: int, *, rank: int, processes: int) -> CropSampler:
+        return CropSampler(
+            samples.boxes,
+            samples.follows,
+            batch_size,
+            self.config,
+            paired=self.config.adversarial_from <= 0,
+            seed=self.seed,
+            rank=rank,
+            processes=processes,
+        )
+
+    def examples(self, samples: Crops) -> list[Request]:
+        return samples.examples()
 
     def begin(self) -> None:
         self.networks.person.finger_maps.fingers.begin(self.config)
 
-    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> None:
+    def training_step(self, batch: dict[str, torch.Tensor], step: int) -> None:
         config = self.config
         inner, others, optimise_d = self.optimizers()  # type: ignore[attr-defined]
         factor = min(1.0, (self.averaged.n_averaged.item() + 1) / config.warm_up_steps)
+        progress = self.shared_progress()
         fall = (1 - config.final_rate_factor) / (1 - config.full_rate_until)
-        factor *= min(1.0, config.final_rate_factor + fall * (1 - self.progress()))
+        factor *= min(1.0, config.final_rate_factor + fall * (1 - progress))
         rate = config.learning_rate * factor
         _set_rate(inner, rate)
         _set_rate(others, rate * config.others_learning_rate_factor)
@@ -100,7 +117,7 @@ class Training(TrainingModule):
         )
         loss = loss + config.shade_weight * shade_loss(shade, batch)
         if len(self.room):
-            views, behind = turned(self.room, self.origin["focal"], config.depth_views, config)
+            views, behind = self._views(step)
             parts["train_depth"] = (self.networks.person.depth(views) - behind).abs().mean()
             loss = loss + config.depth_weight * parts["train_depth"]
         if adversarial:
@@ -120,17 +137,23 @@ class Training(TrainingModule):
         others.step()
         self.log_dict(parts)
         self.averaged.update_parameters(self.networks)
-        data = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
-        data.weights[batch["chosen"].cpu().numpy()] = self._difficulty(errors)
-        data.paired = self.progress() >= config.adversarial_from
+        # All processes have to hold the same difficulties, for they draw the batch of all.
+        measured = torch.stack([batch["chosen"].double(), errors.detach().double()])
+        gathered = self.all_gather(measured).reshape(-1, *measured.shape)  # type: ignore[union-attr]
+        frames, all_errors = gathered.transpose(0, 1).flatten(1).cpu().numpy()
+        assert isinstance(self.sampler, CropSampler)
+        self.sampler.update(
+            frames.astype(np.int64), all_errors, paired=progress >= config.adversarial_from
+        )
 
-    def _difficulty(self, errors: torch.Tensor) -> NDArray[np.floating[Any]]:
-        """How much worse than others the pictures are drawn, (N,), 1 for the mean of late ones."""
-        error = errors.detach().float().cpu().numpy()
-        rate = self.config.difficulty_rate
-        self._error += rate * (error.mean() - self._error) if self._error else error.mean()
-        difficulty: NDArray[np.floating[Any]] = error / self._error
-        return difficulty
+    def _views(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """This process's slice of the step's random views; see `turned`."""
+        count = self.config.depth_views
+        random = self.random(step, everywhere=True)
+        views, behind = turned(self.room, self.origin["focal"], count, self.config, random)
+        share = max(1, count // self.trainer.world_size)
+        first = self.trainer.global_rank * share % count
+        return views[first : first + share], behind[first : first + share]
 
     def _adversarial(
         self,

@@ -20,6 +20,7 @@ from dancing.errors import DancingError
 from dancing.motion.flow.features import FRAMES, TEMPO_STD
 from dancing.motion.flow.network import Config
 from dancing.music.counts import PHRASE, count
+from dancing.training.sampler import Draw, with_random
 
 
 class Phrases(TorchDataset[dict[str, torch.Tensor]]):
@@ -97,10 +98,10 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self._windows) * self._repeats
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, draw: Draw | int) -> dict[str, torch.Tensor]:
+        index, random = with_random(draw)
         which, start = self._windows[index % len(self._windows)]
         source, config = self._dances[which], self._config
-        random = np.random.default_rng(int(torch.randint(2**31, ())) if self._augment else index)
         part = slice(start * self.frames, (start + self._counts) * self.frames)
         raw = source["dance"][part]
         if self._augment and random.random() < config.mirror_probability:

@@ -40,12 +40,17 @@ class Training(TrainingModule):
         self._examples: dict[str, torch.Tensor] = {}
 
     def losses(
-        self, network: nn.Module, batch: dict[str, torch.Tensor], time: torch.Tensor
+        self,
+        network: nn.Module,
+        batch: dict[str, torch.Tensor],
+        time: torch.Tensor,
+        random: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean squared errors (N,) of the dance and of its change from pose to pose."""
         dance, known, mask = batch["dance"], batch["known"], batch["mask"]
         along = time[:, None, None]
-        point = along * dance + (1 - along) * torch.randn_like(dance)
+        noise = torch.randn(dance.shape, generator=random, device=dance.device)
+        point = along * dance + (1 - along) * noise
         point = torch.where(mask > 0, known, point)
         found = network(point, time, mask, batch["mfcc"], batch["context"]).float()
         wanted = batch["valid"][..., None] * (1 - mask)
@@ -55,10 +60,11 @@ class Training(TrainingModule):
         change = (whole - dance).diff(dim=1) / self.spread
         return error, change.square().sum((1, 2)) / share
 
-    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
-        normal = torch.randn(len(batch["dance"]), device=self.device)
+    def training_step(self, batch: dict[str, torch.Tensor], step: int) -> torch.Tensor:
+        random = self.random(step)
+        normal = torch.randn(len(batch["dance"]), generator=random, device=self.device)
         time = torch.sigmoid(normal + self.config.time_mean)
-        error, change = self.losses(self.network, batch, time)
+        error, change = self.losses(self.network, batch, time, random)
         weight = 1 / (1 - time).clamp(min=self.config.least_time_left).square()
         loss = (weight * (error + self.config.change_weight * change)).mean()
         self.log_dict({"train_error": error.mean(), "train_change": change.mean()}, prog_bar=True)
@@ -67,17 +73,17 @@ class Training(TrainingModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         self.clip_gradients(optimizer, gradient_clip_val=self.config.gradient_clip)
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        super().optimizer_step(*args, **options)
+        # Not at the end of the batch, after checkpoints are written.
         self.averaged.update_parameters(self.network)
 
     def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
         # The same times and noise each time, so that the figures can be compared.
-        with torch.random.fork_rng():
-            torch.manual_seed(index)
-            time = (torch.arange(len(batch["dance"]), device=self.device) + 0.5) / len(
-                batch["dance"]
-            )
-            error, change = self.losses(self.averaged, batch, time)
+        random = torch.Generator(self.device).manual_seed(index)
+        count = len(batch["dance"])
+        time = (torch.arange(count, device=self.device) + 0.5) / count
+        error, change = self.losses(self.averaged, batch, time, random)
         self.log_dict({"val_error": error.mean(), "val_change": change.mean()}, prog_bar=True)
         if index == 0:
             self._examples = batch

@@ -13,6 +13,7 @@ from dancing.body.poses import body_frame
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
 from dancing.motion.lstm_vae.network import Config
+from dancing.training.sampler import Draw, with_random
 
 
 class Windows(TorchDataset[dict[str, torch.Tensor]]):
@@ -56,11 +57,12 @@ class Windows(TorchDataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self._starts) * self._repeats
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, draw: Draw | int) -> dict[str, torch.Tensor]:
+        index, random = with_random(draw)
         which, start = self._starts[index % len(self._starts)]
         mfcc, poses = self._clips[which]
         if self._augment:
-            shift = int(torch.randint(0, self._hop, ()))
+            shift = int(random.integers(self._hop))
             start = min(start + shift, len(poses) - self._window)
         stop = start + self._window
         return {"mfcc": mfcc[start:stop], "poses": poses[start:stop]}

@@ -31,17 +31,20 @@ class Training(TrainingModule):
         self.mfcc_std = nn.Buffer(torch.tensor(origin["mfcc_std"]))
         self._examples: dict[str, torch.Tensor] = {}
 
-    def losses(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def losses(
+        self, batch: dict[str, torch.Tensor], random: torch.Generator | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Reconstruction error (MSE, torso lengths squared) and KL divergence (nats a window)."""
         mfcc = (batch["mfcc"] - self.mfcc_mean) / self.mfcc_std
-        noise = torch.randn(len(mfcc), self.config.latent_dim, device=mfcc.device)
+        shape = len(mfcc), self.config.latent_dim
+        noise = torch.randn(shape, generator=random, device=mfcc.device)
         poses, mean, log_var = self.network(mfcc, noise)
         mean, log_var = mean.float(), log_var.float()
         divergence = -0.5 * (1 + log_var - mean.square() - log_var.exp()).sum(1).mean()
         return nn.functional.mse_loss(poses.float(), batch["poses"]), divergence
 
-    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
-        reconstruction, divergence = self.losses(batch)
+    def training_step(self, batch: dict[str, torch.Tensor], step: int) -> torch.Tensor:
+        reconstruction, divergence = self.losses(batch, self.random(step))
         loss = reconstruction + self.config.kl_weight * divergence
         self.log_dict(
             {"train_loss": loss, "train_mse": reconstruction, "train_kl": divergence},
@@ -50,7 +53,9 @@ class Training(TrainingModule):
         return loss
 
     def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
-        reconstruction, divergence = self.losses(batch)
+        # The same noise each time, so that the figures can be compared.
+        random = torch.Generator(self.device).manual_seed(index)
+        reconstruction, divergence = self.losses(batch, random)
         self.log_dict({"val_mse": reconstruction, "val_kl": divergence}, prog_bar=True)
         if index == 0:
             self._examples = batch
