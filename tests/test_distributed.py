@@ -42,10 +42,27 @@ def data(tmp_path_factory):
     return path
 
 
-def trained(folder, data, settings, *, processes=1, **options):
+@pytest.fixture(scope="module")
+def dances(tmp_path_factory):
+    """Three clips of three seconds, without pictures."""
+    path = tmp_path_factory.mktemp("dances") / "dances.h5"
+    with DatasetWriter(path) as writer:
+        for i in range(3):
+            poses, beat = a_dance(90, 90 + 5 * i, i)
+            world = np.concatenate([poses.landmarks * 2, np.zeros((90, 33, 1))], -1)
+            world[..., 2] += 0.1 * np.sin(np.arange(33) + beat[:, None])
+            world -= world[:, [23, 24]].mean(1, keepdims=True)
+            beats = np.arange(0, 3, 60 / (90 + 5 * i))
+            poses = replace(poses, world=world.astype(np.float32), beats=beats)
+            mfcc = np.stack([50 * np.sin(k + beat) for k in range(13)], 1).astype(np.float32)
+            writer.clip(f"c{i}", poses, mfcc=mfcc, source=f"{i}")
+    return path
+
+
+def trained(folder, data, settings, *, stage="image", model="limbs", processes=1, **options):
     """What each process wrote down."""
     options |= {
-        "stage": "image", "model": "limbs", "datasets": [str(data)], "settings": list(settings),
+        "stage": stage, "model": model, "datasets": [str(data)], "settings": list(settings),
         "devices": processes, "folder": str(folder),
     }  # fmt: skip
     if processes == 1:
@@ -118,6 +135,40 @@ def test_loader_workers_change_nothing(data, unstopped, tmp_path):
     (rank,) = trained(tmp_path, data, ADVERSARIAL, batch_size=4, epochs=2, workers=2)
     np.testing.assert_array_equal(rank["chosen"], unstopped[0]["chosen"])
     assert_equal(unstopped[0], rank)
+
+
+FLOW = ("counts=4", "width=16", "depth=1", "heads=1", "components=20", "least_epoch=64")
+MOTION = [
+    ("flow", (*FLOW, "warm_up_steps=2")),
+    ("lstm-vae", ("window=30", "units=8", "latent_dim=4", "least_epoch=64")),
+]
+
+
+@pytest.mark.parametrize(("model", "settings"), MOTION)
+def test_motion_models_go_on_after_a_stop_with_workers(dances, tmp_path, model, settings):
+    options = {"stage": "motion", "model": model, "batch_size": 8, "epochs": 2}
+    (whole,) = trained(tmp_path / "whole", dances, settings, **options)
+    steps = len(whole["widths"])
+    (before,) = trained(tmp_path / "parts", dances, settings, stop=steps // 2 + 3, **options)
+    (after,) = trained(
+        tmp_path / "parts", dances, settings, resume=True, workers=2, seed=5, **options
+    )
+    assert len(before["widths"]) + len(after["widths"]) == steps
+    seen = np.concatenate([before["chosen"], after["chosen"]])
+    np.testing.assert_array_equal(seen, whole["chosen"])
+    assert_equal(whole, after)
+
+
+@pytest.mark.slow
+def test_motion_models_see_other_windows_in_other_processes(dances, tmp_path):
+    model, settings = MOTION[0]
+    options = {"stage": "motion", "model": model, "epochs": 1}
+    (alone,) = trained(tmp_path / "alone", dances, settings, batch_size=8, **options)
+    both = trained(tmp_path / "both", dances, settings, batch_size=4, processes=2, **options)
+    assert_equal(*both)
+    steps = [rank["chosen"].reshape(-1, 4, *alone["chosen"].shape[1:]) for rank in both]
+    together = np.concatenate(steps, 1).reshape(alone["chosen"].shape)
+    np.testing.assert_allclose(together, alone["chosen"], atol=1e-6)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -241,6 +242,8 @@ def _train(stage: str, model: str | None, **arguments: Any) -> None:
     from dancing.training.train import train
 
     figures = train(stage, model=model, **arguments)
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # one of several processes tells
     typer.echo(arguments["run"])
     for name, value in sorted(figures.items()):
         typer.echo(f"  {name} {value:.5g}")

@@ -138,7 +138,7 @@ class Training(TrainingModule):
         self.log_dict(parts)
         self.averaged.update_parameters(self.networks)
         # All processes have to hold the same difficulties, for they draw the batch of all.
-        measured = torch.stack([batch["chosen"].double(), errors.detach().double()])
+        measured = torch.stack([batch["chosen"].float(), errors.detach().float()])
         gathered = self.all_gather(measured).reshape(-1, *measured.shape)  # type: ignore[union-attr]
         frames, all_errors = gathered.transpose(0, 1).flatten(1).cpu().numpy()
         assert isinstance(self.sampler, CropSampler)
