@@ -199,7 +199,8 @@ def test_export_refuses_two_models_of_a_stage_and_foreign_folders(runs, tmp_path
     ("setting", "message"),
     [
         ("unknown=1", "no setting 'unknown'"),
-        ("window=x", "not a number"),
+        ("window=x", "not a whole number"),
+        ("kl_weight=nan", "not a finite number"),
         ("window=0", "at least 2"),
     ],
 )
