@@ -91,7 +91,7 @@ def again(trained, song, path, *options, ok=True):
 
 def test_windows_are_in_counts(data):
     with Dataset(data) as dataset:
-        phrases = Phrases(list(dataset), 8, FRAMES, 13, augment=False)
+        phrases = Phrases(list(dataset), flow_network.Config(counts=8), augment=False)
         window = phrases[0]
     assert window["dance"].shape == (72, kinematics.CHANNELS)
     assert window["context"].shape == (72, CONTEXT)
@@ -159,7 +159,7 @@ def test_onnx_says_what_torch_says(trained, data):
     module = flow.Training(config, plain(card))
     module.begin_with(load(bundle.file("motion.safetensors")))
     with Dataset(data) as dataset:
-        window = Phrases(list(dataset), 8, FRAMES, 13, augment=False)[3]
+        window = Phrases(list(dataset), flow_network.Config(counts=8), augment=False)[3]
     inputs = {name: window[name][None] for name in ("mask", "mfcc", "context")}
     inputs["point"], inputs["time"] = torch.randn(1, 72, kinematics.CHANNELS), torch.tensor([0.3])
     (found,) = bundle.motion.run(None, {name: value.numpy() for name, value in inputs.items()})

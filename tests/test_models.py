@@ -17,6 +17,7 @@ from dancing.image.limbs import depth, discriminators, network
 from dancing.image.limbs import fingers as hands
 from dancing.image.limbs import losses as limb_losses
 from dancing.image.limbs import maps as limb_maps
+from dancing.image.limbs.config import Config as LimbsConfig
 from dancing.motion.lstm_vae import network as lstm_vae_network
 from dancing.motion.lstm_vae import training as lstm_vae
 from dancing.training.muon import Muon
@@ -177,7 +178,7 @@ def test_fingers_lie_where_the_hand_s_landmarks_tell():
     before = [
         (fingers(poses) - found).norm(dim=-1).mean() for poses, found in map(turned_arms, (0, 2))
     ]
-    fingers.begin()
+    fingers.begin(network.Config())
     for yaw, first in zip((0, 2), before, strict=True):
         poses, found = turned_arms(yaw)
         error = (fingers(poses) - found).norm(dim=-1)
@@ -204,7 +205,7 @@ def test_fingers_have_maps_of_their_own_and_count_more():
     assert place[39, 20] > 4 > 1 > place[31, 20], "from the knuckle's 0 to the tip's 1"
     assert side[35, 21] * side[35, 19] < 0, "either side of it"
 
-    counts = limb_losses.near_hands(poses, 224, 192)[0, 0]
+    counts = limb_losses.near_hands(poses, 224, 192, 0.4)[0, 0]
     hand = poses[0, [15, 19]].mean(0).long()
     assert counts[hand[1], hand[0]] == 1 and counts[10, 10] == 0
     assert 0 < counts.mean() < 0.1
@@ -220,7 +221,7 @@ def test_an_outline_too_far_outside_costs_what_one_too_far_inside_does():
         layers = square(grown).expand(-1, 4, -1, -1)
         drawn = network.composite(layers, torch.zeros(1, 3, 64, 64))
         losses, _ = limb_losses.fidelity(
-            layers, drawn, real, square(0), torch.ones_like(drawn[:, :1])
+            layers, drawn, real, square(0), torch.ones_like(drawn[:, :1]), network.Config()
         )
         return losses["train_l1"].item()
 
@@ -237,12 +238,12 @@ def test_texture_counts_detail_wherever_it_is():
     torch.manual_seed(0)
     lines = torch.zeros(1, 3, 32, 32)
     lines[..., 3::8] = 1
-    texture = limb_losses.texture(lines)
+    texture = limb_losses.texture(lines, 8)
     assert texture.shape == (1, 1, 4, 4)
-    torch.testing.assert_close(limb_losses.texture(lines.roll(1, -1)), texture)
+    torch.testing.assert_close(limb_losses.texture(lines.roll(1, -1), 8), texture)
     blurred = torch.nn.functional.avg_pool2d(lines, 3, 1, 1)
-    assert limb_losses.texture(blurred).mean() < 0.5 * texture.mean()
-    assert limb_losses.texture(torch.full((1, 3, 32, 32), 0.7)).max() < 0.01
+    assert limb_losses.texture(blurred, 8).mean() < 0.5 * texture.mean()
+    assert limb_losses.texture(torch.full((1, 3, 32, 32), 0.7), 8).max() < 0.01
 
 
 def test_the_whole_pose_reaches_every_level():
@@ -275,11 +276,11 @@ def test_a_pose_unlike_all_others_moves_no_channel_further_than_they():
     seen, before = torch.cat(pose(*poses), 1), torch.cat(pose(*strange), 1)
     assert (before.abs().amax(0) > seen.abs().amax(0)).any()
     assert before.abs().max() < 5 * seen.abs().max(), "a hundred times as large, and yet"
-    pose.bound(*poses)
+    pose.bound(*poses, 0.01)
     after = torch.cat(pose(*strange), 1)
     assert (after <= seen.amax(0)).all() and (after >= seen.amin(0)).all()
     assert (torch.cat(pose(*poses), 1) == seen).float().mean() > 0.95
-    pose.bound(*strange)
+    pose.bound(*strange, 0.01)
     torch.testing.assert_close(torch.cat(pose(*strange), 1), before, msg="no bounds but the last")
 
 
@@ -301,7 +302,7 @@ def test_poses_are_turned_as_one_body():
     world, place = a_walk(40, 100, 0)
     room = torch.tensor(world + place[:, None] + [0, 0, 1e4], dtype=torch.float32)
     # 10,000 pixels a metre, so the noise is next to nothing.
-    flat, behind = depth.turned(room, 1e8, 500)
+    flat, behind = depth.turned(room, 1e8, 500, network.Config())
     points = torch.cat([flat / 1e4, behind[..., None]], -1)
     for first, second in ((11, 23), (23, 25), (25, 27), (12, 14), (13, 15)):
         length = (room[:, first] - room[:, second]).norm(dim=-1)
@@ -340,15 +341,15 @@ def test_depth_is_guessed_from_flat_landmarks():
     torch.manual_seed(0)
     world, place = a_walk(200, 100, 0)
     room = torch.tensor(world + place[:, None], dtype=torch.float32)
-    network = depth.Depth()
+    network, limbs_config = depth.Depth(), LimbsConfig()
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     for _ in range(300):
-        views, behind = depth.turned(room, 600.0, 256)
+        views, behind = depth.turned(room, 600.0, 256, limbs_config)
         loss = (network(views) - behind).abs().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    views, behind = depth.turned(room, 600.0, 256)
+    views, behind = depth.turned(room, 600.0, 256, limbs_config)
     assert (network(views) - behind).abs().mean() < 0.3 * behind.abs().mean()
     torch.testing.assert_close(network(views + 50), network(views), atol=1e-4, rtol=0)
 
@@ -360,8 +361,10 @@ def test_bodies_are_put_back_in_their_room(tmp_path):
         writer.clip("a", dance)
         writer.clip("b", replace(dance, world=None))
     with Dataset(tmp_path / "data.h5") as clips:
-        found = limbs_data._rooms(list(clips), 640)
-        none = limbs_data._rooms([clip for clip in clips if clip.world is None], 640)
+        found = limbs_data._rooms(list(clips), 640, network.Config())
+        none = limbs_data._rooms(
+            [clip for clip in clips if clip.world is None], 640, network.Config()
+        )
     world, place = a_walk(90, 100, 0)
     assert found["focal"] == pytest.approx(FOCAL * 640, rel=0.06)
     room = found["room"].numpy()
@@ -401,10 +404,10 @@ def test_pixels_are_shuffled_the_same_in_onnx(monkeypatch):
 
 
 def test_limbs_networks_and_composite():
-    drawer = network.Networks(network.Config(channels=10), (100, 90))
-    layers = drawer.person(torch.rand(2, 33, 2) * 64, (64, 96))
+    networks = network.Networks(network.Config(channels=10), (100, 90))
+    layers = networks.person(torch.rand(2, 33, 2) * 64, (64, 96))
     assert layers.shape == (2, 4, 96, 64) and layers.min() >= 0 and layers.max() <= 1
-    assert drawer.shade(torch.rand(2, 33, 2) * 90).shape == (2, 1, 12, 16)
+    assert networks.shade(torch.rand(2, 33, 2) * 90).shape == (2, 1, 12, 16)
     layers = torch.zeros(1, 4, 2, 2)
     layers[:, :3] = 0.9
     layers[0, 3, 0, 0] = 1.0
@@ -413,11 +416,11 @@ def test_limbs_networks_and_composite():
     torch.testing.assert_close(laid[0, :, 1, 1], torch.full((3,), 0.5))
     # Where the crop lies changes nothing but where the person is drawn in it.
     poses = torch.rand(1, 33, 2) * 64
-    deployed = network.Deployed(drawer)
+    deployed = network.Deployed(networks)
     here, shade = deployed(poses, torch.zeros(1, 2), torch.tensor([64, 96]))
     there, moved = deployed(poses + 40, torch.full((1, 2), 40.0), torch.tensor([64, 96]))
     assert here.shape == (1, 96, 64, 4) and here.dtype == torch.uint8
-    layers = (drawer.person(poses, (64, 96)) * 255 + 0.5).to(torch.uint8)
+    layers = (networks.person(poses, (64, 96)) * 255 + 0.5).to(torch.uint8)
     assert (here == layers.permute(0, 2, 3, 1)).all()
     assert (here.int() - there.int()).abs().max() <= 1
     assert shade.shape == moved.shape == (1, 12, 16)
@@ -432,11 +435,11 @@ def test_shade_of_the_whole_picture_is_cut_to_the_crop():
     assert at.max() > 0.8 and at[0].max() == 0
 
 
-def test_limbs_judges_see_pairs_and_details():
-    judges = discriminators.Discriminators()
+def test_limbs_discriminators_see_pairs_and_details():
+    discriminator = discriminators.Discriminators(network.Config())
     points = torch.rand(4, 33, 2) * 60 + 20
-    verdicts = judges(torch.rand(4, 3, 96, 96), points)
-    assert [tuple(verdict.shape) for verdict, _ in verdicts] == [
+    outputs = discriminator(torch.rand(4, 3, 96, 96), points)
+    assert [tuple(output.shape) for output, _ in outputs] == [
         (2, 1, 12, 12), (2, 1, 6, 6), (4, 1, 8, 8), (4, 1, 6, 6), (4, 1, 6, 6),
     ]  # fmt: skip
     # A square of 0.4 torsos of 50 pixels around (30, 40), between two landmarks.

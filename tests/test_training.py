@@ -105,7 +105,9 @@ def test_a_run_folder_holds_figures_and_a_checkpoint_with_its_dimensions(runs):
         ]
         assert hyper["origin"]["stage"] == stage
         assert len(hyper["origin"]["sources"]) == 10
-    assert hyper["config"] == {"learning_rate": 0.0002, "l1_weight": 50.0}
+    assert hyper["config"] == {
+        "learning_rate": 0.0002, "beta1": 0.5, "beta2": 0.999, "l1_weight": 50.0,
+    }  # fmt: skip
 
 
 def test_resume_goes_on_with_the_steps_and_refuses_what_does_not_fit(data, runs):
@@ -244,7 +246,8 @@ def test_export_refuses_runs_that_do_not_fit_and_foreign_folders(runs, data, tmp
     ("setting", "message"),
     [
         ("unknown=1", "no setting 'unknown'"),
-        ("window=x", "not a number"),
+        ("window=x", "not a whole number"),
+        ("kl_weight=nan", "not a finite number"),
         ("window=0", "at least 2"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -252,6 +253,10 @@ _Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many 
 _BatchSize = Annotated[
     int | None, typer.Option(min=1, help="Samples a step; default: the model's.")
 ]
+_Devices = Annotated[
+    int | None,
+    typer.Option(min=1, help="GPUs, or processes on the CPU; the batch grows as often."),
+]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run folder stopped.")]
 _Epochs = Annotated[int | None, typer.Option(min=1, help="Default: the model's.")]
 
@@ -270,6 +275,7 @@ def _add_training(stage: str, about: str) -> None:
         batch_size: _BatchSize = None,
         start: _Start = None,
         device: _DeviceOption = Device.AUTO,
+        devices: _Devices = None,
         resume: _Resume = False,
         seed: int = 0,
     ) -> None:
@@ -286,11 +292,14 @@ def _add_training(stage: str, about: str) -> None:
             batch_size=batch_size,
             start=start,
             device=device.value,
+            devices=devices,
             resume=resume,
             seed=seed,
             listener=_Notes(),
             bar=sys.stderr.isatty(),
         )
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            return  # one of several processes tells
         typer.echo(output)
         for name, value in sorted(figures.items()):
             typer.echo(f"  {name} {value:.5g}")

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 
 _SCENE_FRAMES = 240
-_MATTE_MARGIN = 6
 _MARGIN_STEP = 7
-_SPARE = 4
 _SAME_LIGHT = 10.0
 
 
@@ -39,11 +37,12 @@ def usable(clips: Sequence[Clip]) -> list[Clip]:
     return found
 
 
-def person_margin(clips: Sequence[Clip]) -> list[int]:
+def person_margin(clips: Sequence[Clip], spare: int) -> list[int]:
     """How far hair, hands and shoes reach beyond the landmarks: left, top, right, bottom, pixels.
 
     Args:
         clips: clips with pictures and mattes.
+        spare: pixels beyond what nearly all mattes show.
     """
     beyond = []
     for clip in clips:
@@ -58,11 +57,11 @@ def person_margin(clips: Sequence[Clip]) -> list[int]:
     if not beyond:
         raise DancingError("the mattes of these clips show nobody")
     # Not the largest: a matte that takes the background for the person must not count.
-    margin = np.percentile(beyond, 99, axis=0).clip(0, 0.15 * height) + _SPARE
+    margin = np.percentile(beyond, 99, axis=0).clip(0, 0.15 * height) + spare
     return [int(side) for side in np.ceil(margin)]
 
 
-def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
+def empty_scene(clips: Sequence[Clip], matte_margin: int) -> NDArray[np.uint8]:
     """The scene without the dancer or her shadow, from what lies outside the matte over time.
 
     A pixel is the median of what is about as bright as it gets, for a shadow only darkens. Pixels
@@ -70,6 +69,7 @@ def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
 
     Args:
         clips: clips with pictures and mattes, all of one size, before one steady camera.
+        matte_margin: pixels around the matte that may be the dancer too.
 
     Returns:
         (H, W, 3) uint8.
@@ -84,7 +84,11 @@ def empty_scene(clips: Sequence[Clip]) -> NDArray[np.uint8]:
         for t in chosen[(chosen >= first) & (chosen < first + clip.n_pictures)] - first:
             assert clip.frames is not None and clip.matte is not None
             pictures.append(clip.frames[t])
-            covered.append(binary_dilation(clip.matte[t] >= 32, iterations=_MATTE_MARGIN))
+            matte = clip.matte[t] >= 32
+            # No iterations would be as many as change anything.
+            covered.append(
+                binary_dilation(matte, iterations=matte_margin) if matte_margin else matte
+            )
         first += clip.n_pictures
     stack, mask = np.stack(pictures), np.stack(covered)
     hidden = mask.all(0)

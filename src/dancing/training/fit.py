@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -31,6 +31,7 @@ from dancing.training.module import TrainingModule
 
 _FIGURE_EVERY = 60.0
 _CHECKPOINT_EVERY = 120.0
+_PREFETCHED = 2  # batches by each worker
 
 
 def fit(
@@ -44,6 +45,8 @@ def fit(
     minutes: float | None = None,
     start: Bundle | None = None,
     device: str = "auto",
+    devices: int | None = None,
+    workers: int = 0,
     resume: bool = False,
     seed: int = 0,
     listener: Listener | None = None,
@@ -53,12 +56,16 @@ def fit(
 
     Args:
         build: makes the module; its first weights depend on the seed.
+        batch_size: of each process.
         minutes: stop after this time in all, resumed parts included, if the epochs have not
             ended before.
         start: a bundle whose model of the same stage and family to start from.
+        devices: how many GPUs, or processes on the CPU. Default: all GPUs, one process.
+        workers: processes beside each that load its batches; they change nothing that is learned.
         resume: go on from the run's checkpoint.
         listener: told of the percents done; asked after every step whether to stop.
         bar: show a progress bar with the losses on the terminal.
+        seed: of all random numbers; a run that is resumed keeps its own.
 
     Returns:
         The last value of every logged figure.
@@ -71,43 +78,53 @@ def fit(
     check_run(run, resume)
     if device == "cuda" and not torch.cuda.is_available():
         raise DancingError("device 'cuda' was asked for, but PyTorch finds no such GPU")
-    # Some datasets make whole batches by themselves.
-    batched = getattr(train, "batched", False)
-    if not batched and len(train) < batch_size:  # type: ignore[arg-type]
+    processes = devices or max(1, _gpus(device))
+    if _gpus(device) and processes > _gpus(device):
+        raise DancingError(f"{processes} devices were asked for, there are {_gpus(device)} GPUs")
+    together = batch_size * processes
+    if not getattr(train, "batched", False) and len(train) < together:  # type: ignore[arg-type]
+        several = "" if processes == 1 else f" on {processes} devices together"
         raise DancingError(
-            f"only {len(train)} samples to train on, fewer than the batch size {batch_size}; "  # type: ignore[arg-type]
-            "give more data, or a smaller --batch-size"
+            f"only {len(train)} samples to train on, fewer than the batch size {together}{several};"  # type: ignore[arg-type]
+            " give more data, or a smaller --batch-size"
         )
-    loading = {"batch_size": None} if batched else {"batch_size": batch_size, "drop_last": True}
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     L.seed_everything(seed, workers=True, verbose=False)
     module = build()
+    module.seed = seed
     if start is not None:
         _start_from(module, start)
     elif not resume:
         module.begin()
     if resume:
         stored = SafetensorsIO().load_checkpoint(checkpoint)["hyper_parameters"]
-        if stored["config"] != dataclasses.asdict(module.config):
+        # Older runs lack the newer fields.
+        config = dataclasses.asdict(type(module.config)()) | stored["config"]
+        if config != dataclasses.asdict(module.config):
             raise DancingError(f"{run}: was trained with other settings: {stored['config']}")
         for fact in ("view", "size"):
             if module.origin.get(fact) != stored["origin"].get(fact):
                 raise DancingError(
                     f"{run}: these data show the dancer in another {fact}; start anew"
                 )
-    callbacks: list[Callback] = [_Keeper(run), _Following(listener or Listener())]
+    callbacks: list[Callback] = [_Following(listener or Listener())]
     if bar:
         callbacks.append(RichProgressBar())
+    if minutes is not None:
+        callbacks.append(Timer(timedelta(minutes=minutes)))
+    # The last one, for it has to know whether the others stop.
+    callbacks.append(_Keeper(run))
     trainer = L.Trainer(
         accelerator="gpu" if device == "cuda" else device,
-        devices="auto",
+        devices=devices or "auto",
         # Each optimiser of a GAN uses a part of the weights.
-        strategy="ddp_find_unused_parameters_true" if _gpus(device) > 1 else "auto",
+        strategy="ddp_find_unused_parameters_true" if processes > 1 else "auto",
+        # The module's own sampler knows of the processes.
+        use_distributed_sampler=False,
         precision=_precision(device),
         max_epochs=epochs,
-        max_time=None if minutes is None else timedelta(minutes=minutes),
         plugins=[SafetensorsIO()],
         callbacks=callbacks,
         logger=TensorBoardLogger(str(run), name="logs", version=""),
@@ -131,10 +148,7 @@ def fit(
     try:
         trainer.fit(
             module,
-            DataLoader(train, shuffle=True, **loading),  # type: ignore[arg-type]
-            None
-            if validation is None
-            else DataLoader(validation, batch_size=None if batched else batch_size),
+            datamodule=_Loaders(module, train, validation, batch_size, workers),
             ckpt_path=checkpoint if resume else None,
         )
     except SystemExit:
@@ -142,7 +156,8 @@ def fit(
         if in_main:
             signal.signal(signal.SIGINT, interrupt)
         raise KeyboardInterrupt from None
-    trainer.save_checkpoint(checkpoint)
+    if not _midway(trainer):
+        trainer.save_checkpoint(checkpoint)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
@@ -187,6 +202,72 @@ def _precision(device: str) -> Literal["bf16-mixed", "32-true"]:
     return "bf16-mixed" if fast else "32-true"
 
 
+class _Loaders(L.LightningDataModule):
+    """Loaders for each process, as the module's sampler says.
+
+    Every process validates on all of the validation data: so the figures are those of one process,
+    and no process waits for another.
+    """
+
+    def __init__(
+        self,
+        module: TrainingModule,
+        train: Dataset[Any],
+        validation: Dataset[Any] | None,
+        batch_size: int,
+        workers: int,
+    ) -> None:
+        super().__init__()
+        self._module, self._train, self._validation = module, train, validation
+        self._batch_size, self._workers = batch_size, workers
+        # Some datasets make whole batches by themselves.
+        self._batched = getattr(train, "batched", False)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        trainer = self.trainer
+        assert trainer is not None
+        sampler = self._module.begin_sampling(
+            self._train, self._batch_size, rank=trainer.global_rank, processes=trainer.world_size
+        )
+        if sampler.ahead is not None and self._workers * _PREFETCHED > sampler.ahead:
+            raise ValueError(f"at most {sampler.ahead // _PREFETCHED} workers")
+        sampler.begin_at(*_position(trainer, len(sampler)))
+        loading: dict[str, Any] = {
+            "num_workers": self._workers,
+            "prefetch_factor": _PREFETCHED if self._workers else None,
+        }
+        if self._batched:
+            return DataLoader(self._train, batch_size=None, sampler=sampler, **loading)
+        return DataLoader(self._train, batch_sampler=sampler, **loading)
+
+    def val_dataloader(self) -> Any:
+        if self._validation is None:
+            return []
+        examples = self._module.examples(self._validation)
+        if examples is not None:
+            return DataLoader(self._validation, batch_size=None, sampler=examples)
+        return DataLoader(self._validation, batch_size=self._batch_size)
+
+
+def _position(trainer: L.Trainer, steps: int) -> tuple[int, int]:
+    """Epoch and step to begin with; not (0, 0) where a checkpoint was read.
+
+    Args:
+        steps: of an epoch.
+    """
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    if epochs.processed >= epochs.started or done >= steps:
+        return epochs.started, 0
+    return epochs.started - 1, done
+
+
+def _midway(trainer: L.Trainer) -> bool:
+    """Whether training was stopped within an epoch; what `_Keeper` saved then can go on there."""
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return 0 < done < trainer.num_training_batches
+
+
 class _Keeper(Callback):
     """Save a checkpoint and the model's figure now and then, so that a kill costs minutes."""
 
@@ -196,16 +277,21 @@ class _Keeper(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         now = time.monotonic()
-        # Several processes save together or not at all.
-        if trainer.strategy.broadcast(now - self._saved >= _CHECKPOINT_EVERY):
+        # Several processes stop together, and save together or not at all.
+        due = now - self._saved >= _CHECKPOINT_EVERY
+        due, trainer.should_stop = trainer.strategy.broadcast((due, trainer.should_stop))
+        # A run that stops within an epoch is to go on there; once it has left the epoch's loop, its
+        # checkpoint would count the epoch as done.
+        if due or trainer.should_stop:
             self._saved = now
             trainer.save_checkpoint(self._run / CHECKPOINT)
         if now - self._drawn >= _FIGURE_EVERY:
             self._draw(trainer, module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._saved = time.monotonic()
-        trainer.save_checkpoint(self._run / CHECKPOINT)
+        if not _midway(trainer):
+            self._saved = time.monotonic()
+            trainer.save_checkpoint(self._run / CHECKPOINT)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._draw(trainer, module)

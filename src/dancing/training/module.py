@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -12,19 +13,20 @@ import torch
 from lightning.pytorch.callbacks import Timer
 from torch.optim.swa_utils import AveragedModel
 
+from dancing.training.sampler import BatchSampler, Shuffled
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dancing.card import StageCard
 
 
-_DECAY = 0.999
-
-
 class TrainingModule(L.LightningModule):
     """A model family in training. Each family's file has one of these, named `Training`.
 
     Attributes:
+        seed: of all random numbers in training; set before it.
+        sampler: what draws the batches, while training.
         exact: parts of names of layers that keep full precision in the export; see `calibration`.
 
     Args:
@@ -39,6 +41,9 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.config = config
         self.origin = origin
+        self.seed = 0
+        self.sampler: BatchSampler | None = None
+        self._sampler_state: dict[str, Any] | None = None
 
     def on_fit_start(self) -> None:
         """Begin to count the minutes of this step of training."""
@@ -46,7 +51,7 @@ class TrainingModule(L.LightningModule):
         self._minutes = float(self.origin["history"][-1]["minutes"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep in the checkpoint what it takes to build this module again, and its history."""
+        """Keep what it takes to build this module and to go on, and its history."""
         minutes = self._minutes + (time.monotonic() - self._began) / 60
         self.origin["history"][-1] |= {
             "steps": self.trainer.global_step,
@@ -55,7 +60,47 @@ class TrainingModule(L.LightningModule):
         checkpoint["hyper_parameters"] = {
             "config": dataclasses.asdict(self.config),
             "origin": self.origin,
+            "seed": self.seed,
         }
+        if self.sampler is not None:
+            checkpoint["sampler"] = self.sampler.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the random numbers of the run."""
+        self.seed = checkpoint["hyper_parameters"].get("seed", self.seed)
+        self._sampler_state = checkpoint.get("sampler")
+
+    def begin_sampling(
+        self, samples: Any, batch_size: int, *, rank: int, processes: int
+    ) -> BatchSampler:
+        """Set `sampler`, as it was when the run stopped."""
+        self.sampler = self.sampled(samples, batch_size, rank=rank, processes=processes)
+        if self._sampler_state is not None:
+            self.sampler.load_state_dict(self._sampler_state)
+        return self.sampler
+
+    def sampled(self, samples: Any, batch_size: int, *, rank: int, processes: int) -> BatchSampler:
+        """What draws the batches of one process from the training data."""
+        return Shuffled(len(samples), batch_size, seed=self.seed, rank=rank, processes=processes)
+
+    def examples(self, samples: Any) -> Sequence[Any] | None:
+        """What to load of the validation data, one batch each; None for all, in order."""
+        return None
+
+    def on_train_epoch_start(self) -> None:
+        if self.sampler is not None:
+            self.sampler.set_epoch(self.current_epoch)
+
+    def random(self, step: int, *, everywhere: bool = False) -> torch.Generator:
+        """Random numbers of a training step, whether or not the run was stopped before it.
+
+        Args:
+            step: its place in the epoch.
+            everywhere: the same ones in all processes.
+        """
+        key = [self.seed, self.current_epoch, step, 0 if everywhere else 1 + self.global_rank]
+        (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
+        return torch.Generator(self.device).manual_seed(int(state >> np.uint64(1)))
 
     def progress(self) -> float:
         """The part of the training that is done, 0 to 1, by epochs or by time."""
@@ -70,6 +115,15 @@ class TrainingModule(L.LightningModule):
                     elapsed = callback.time_elapsed()
                     done = max(done, elapsed / max(elapsed + left, 1e-9))
         return min(1.0, done)
+
+    def shared_progress(self) -> float:
+        """`progress` of the first process, for all of them: their clocks differ. All must ask."""
+        progress = self.progress()
+        if self.trainer.world_size == 1:
+            return progress
+        shared = torch.tensor(progress, device=self.device)
+        torch.distributed.broadcast(shared, 0)
+        return shared.item()
 
     def figure(self) -> NDArray[np.uint8]:
         """A picture (H, W, 3) of what the model makes now."""
@@ -121,16 +175,19 @@ class TrainingModule(L.LightningModule):
         return {}
 
 
-def moving_average(network: torch.nn.Module) -> AveragedModel:
+def moving_average(network: torch.nn.Module, decay: float) -> AveragedModel:
     """A copy that `update_parameters` draws after the network: an exponential average of weights.
 
     It is over few steps at first, so that the first weights are soon forgotten.
+
+    Args:
+        decay: what is left of the average after a step.
     """
 
     def drawn_after(
         averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
     ) -> torch.Tensor:
-        return torch.lerp(averaged, current, max(1 - _DECAY, 9 / (10 + int(steps))))
+        return torch.lerp(averaged, current, max(1 - decay, 9 / (10 + int(steps))))
 
     averaged = AveragedModel(network, avg_fn=drawn_after)
     averaged.requires_grad_(False)

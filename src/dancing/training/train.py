@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -38,6 +39,8 @@ def train(
     batch_size: int | None = None,
     start: str | Path | None = None,
     device: str = "auto",
+    devices: int | None = None,
+    workers: int = 0,
     resume: bool = False,
     seed: int = 0,
     hold_out: bool = True,
@@ -81,7 +84,7 @@ def train(
         clips = learning.usable([clip for dataset in opened for clip in dataset])
         kept, held_out = split(clips, listener) if hold_out else (clips, [])
         samples, validation, facts = learning.data(
-            config, kept, held_out, cache=run / "cache", batch_size=batch_size, known=known
+            config, kept, held_out, cache=run / "cache", known=known
         )
         asked: dict[str, Setting] = {
             "settings": " ".join(settings),
@@ -116,6 +119,8 @@ def train(
         minutes=None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60),
         start=bundle,
         device=device,
+        devices=devices,
+        workers=workers,
         resume=resume,
         seed=seed,
         listener=listener,
@@ -170,10 +175,11 @@ def configured(kind: Any, settings: Sequence[str], base: dict[str, Any] | None =
     """A family's Config with some fields set, each given as 'name=value'.
 
     Args:
-        base: values of the other fields, if not the defaults.
+        base: values of the other fields, from a card or a checkpoint; the defaults for those it
+            lacks, as older ones do.
 
     Raises:
-        DancingError: for an unknown name or a value of the wrong type.
+        DancingError: for an unknown name, a value of the wrong type or one out of range.
     """
     fields = {name: getattr(kind, name) for name in kind.__dataclass_fields__}
     values = {name: value for name, value in (base or {}).items() if name in fields}
@@ -181,14 +187,27 @@ def configured(kind: Any, settings: Sequence[str], base: dict[str, Any] | None =
         name, _, text = setting.partition("=")
         if name not in fields:
             raise DancingError(f"no setting '{name}'; there are {', '.join(fields)}")
-        try:
-            values[name] = type(fields[name])(text)
-        except ValueError as error:
-            raise DancingError(f"setting {name}: '{text}' is not a number") from error
+        values[name] = _parsed(name, text, type(fields[name]))
     try:
         return kind(**values)
     except ValueError as error:
         raise DancingError(f"settings do not fit: {error}") from error
+
+
+def _parsed(name: str, text: str, kind: type) -> bool | int | float | str:
+    """A setting's value; `kind` is the type of its field."""
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise DancingError(f"setting {name}: '{text}' is neither true nor false")
+        return text.lower() == "true"
+    try:
+        value: int | float | str = kind(text)
+    except ValueError as error:
+        whole = "whole " if kind is int else ""
+        raise DancingError(f"setting {name}: '{text}' is not a {whole}number") from error
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DancingError(f"setting {name}: '{text}' is not a finite number")
+    return value
 
 
 def split(clips: Sequence[Clip], listener: Listener) -> tuple[list[Clip], list[Clip]]:

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 from dancing.data.dataset import Clip
 from dancing.image.data import all_landmarks, cached, channels_first, frames_of, picture_size
 from dancing.media.video import cut, resize
+from dancing.training.sampler import Draw
 
 
 class Pictures(TorchDataset[dict[str, torch.Tensor]]):
@@ -39,7 +40,8 @@ class Pictures(TorchDataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self._landmarks)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, draw: Draw | int) -> dict[str, torch.Tensor]:
+        index = draw.sample if isinstance(draw, Draw) else draw
         return {
             "landmarks": torch.from_numpy(self._landmarks[index]),
             "picture": channels_first(self._pictures[index]),

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from dancing.body.skeleton import N_LANDMARKS
+from dancing.training.ranges import check_ranges
 
 SIZE = 128
 
@@ -26,13 +27,22 @@ class Config:
 
     Attributes:
         learning_rate: of both Adam optimisers.
+        beta1: decay of their first moments, a step.
+        beta2: of their second moments.
         l1_weight: factor of an L1 term between drawn and true picture in the generator's loss
             (Isola et al., Image-to-Image Translation with Conditional Adversarial Networks,
             2016, equation 4). At 0, the reference, nothing ties the picture to the pose.
     """
 
     learning_rate: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
     l1_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, positive=["learning_rate"], not_negative=["l1_weight"])
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError("beta1 and beta2 must be at least 0 and below 1")
 
 
 class Generator(nn.Module):

@@ -44,16 +44,16 @@ class Training(TrainingModule):
         optimise_g, optimise_d = self.optimizers()  # type: ignore[attr-defined]
         half = len(real) // 2
 
-        judged_real = self.discriminator(real[:half])
-        judged_fake = self.discriminator(generator(poses[half:]).detach())
-        loss_d = 0.5 * (_judged(judged_real, 1.0) + _judged(judged_fake, 0.0))
+        output_real = self.discriminator(real[:half])
+        output_fake = self.discriminator(generator(poses[half:]).detach())
+        loss_d = 0.5 * (_cross_entropy(output_real, 1.0) + _cross_entropy(output_fake, 0.0))
         optimise_d.zero_grad()
         self.manual_backward(loss_d)
         optimise_d.step()
 
-        drawn = generator(poses)
-        adversarial = _judged(self.discriminator(drawn), 1.0)
-        l1 = nn.functional.l1_loss(drawn.float(), real)
+        generated = generator(poses)
+        adversarial = _cross_entropy(self.discriminator(generated), 1.0)
+        l1 = nn.functional.l1_loss(generated.float(), real)
         optimise_g.zero_grad()
         self.manual_backward(adversarial + self.config.l1_weight * l1)
         optimise_g.step()
@@ -74,7 +74,10 @@ class Training(TrainingModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return [
             torch.optim.Adam(
-                part.parameters(), lr=self.config.learning_rate, betas=(0.5, 0.999), fused=True
+                part.parameters(),
+                lr=self.config.learning_rate,
+                betas=(self.config.beta1, self.config.beta2),
+                fused=True,
             )
             for part in (self.deployed_generator.generator, self.discriminator)
         ]
@@ -108,7 +111,7 @@ def _in_range(pictures: torch.Tensor) -> torch.Tensor:
     return (pictures.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
-def _judged(probability: torch.Tensor, target: float) -> torch.Tensor:
+def _cross_entropy(probability: torch.Tensor, target: float) -> torch.Tensor:
     # PyTorch refuses this loss under a GPU's mixed precision, even for float32.
     with torch.autocast(probability.device.type, enabled=False):
         return nn.functional.binary_cross_entropy(probability, torch.full_like(probability, target))

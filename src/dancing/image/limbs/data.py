@@ -30,36 +30,32 @@ from dancing.image.data import (
     person_margin,
     picture_size,
 )
-from dancing.image.limbs.network import Config
+from dancing.image.limbs.config import Config
+from dancing.image.limbs.sampler import Request
 from dancing.media.video import cut_crop, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_SHOWN = 64
-_POSES = 4096  # kept of the training data
+_EXAMPLES = 64
 
 
 class Crops(TorchDataset[dict[str, Any]]):
-    """Batches of pictures, each cut to a crop around the dancer; an item is a whole batch.
+    """Pictures, each cut to a crop around the dancer; an item is a whole batch, by its `Request`.
 
-    The crops of a batch are of one size, the smallest of multiples of 32 that holds the dancer
-    and her margin, at a random even place around her. Items: see `dancing.image.limbs.Training`.
+    Crops are multiples of 32 pixels wide and high. Items: see `dancing.image.limbs.training`.
 
     Attributes:
         landmarks: (n_pictures, 33, 2) float32 in pixels of the picture.
-        weights: (n_pictures,) how much more often than others a picture is drawn, 1 at first; kept
-            between 0.3 and 3.
-        paired: whether batches consist of pairs of consecutive pictures, cut alike.
+        boxes: (n_pictures, 2, 2) of the dancer and her margin; see `person_boxes`.
+        follows: (n_pictures,) bool, whether the next picture follows on this one.
 
     Args:
         clips: clips of open datasets, with pictures and mattes.
         plate: the empty scene, (H', W', 3) uint8; see `empty_scene`.
         margin: see `person_margin`.
         cache: folder for the cut pictures; see `cached`.
-        batch_size: pictures a batch, drawn at random; 0 for some of the pictures, one by one, in
-            order and cut in the middle, to validate on.
     """
 
     batched = True
@@ -70,25 +66,19 @@ class Crops(TorchDataset[dict[str, Any]]):
         plate: NDArray[np.uint8],
         margin: Sequence[int],
         cache: Path,
-        batch_size: int,
     ) -> None:
         height, width = plate.shape[:2]
         size = np.array([width, height], np.float32)
         points = all_landmarks(clips) * size
-        self.paired = False
         self.landmarks = points.astype(np.float32)
         self._plate = plate
-        self._batch_size = batch_size
-        self._boxes = person_boxes(points, margin)
-        self._crops = crop_sizes(self._boxes)
-        self._follows = np.concatenate(
+        self.boxes = person_boxes(points, margin)
+        self._crops = crop_sizes(self.boxes)
+        self.follows = np.concatenate(
             [np.arange(clip.n_pictures) < clip.n_pictures - 1 for clip in clips]
         )
-        self.weights = np.ones(len(points))
         # What is kept of each picture: the box, and all that a crop around it may reach.
-        self._kept = np.stack([self._boxes[:, 1] - self._crops, self._boxes[:, 0] + self._crops], 1)
-        if not batch_size:
-            self._shown = np.linspace(0, len(points) - 1, min(len(points), _SHOWN)).astype(int)
+        self._kept = np.stack([self.boxes[:, 1] - self._crops, self.boxes[:, 0] + self._crops], 1)
 
         def pictures() -> Iterator[NDArray[np.uint8]]:
             corners = iter(self._kept)
@@ -114,60 +104,40 @@ class Crops(TorchDataset[dict[str, Any]]):
             ["small"],
         )
 
-    @property
-    def n_pictures(self) -> int:
+    def __len__(self) -> int:
         """Number of pictures in all."""
         return len(self.landmarks)
 
-    def __len__(self) -> int:
-        if not self._batch_size:
-            return len(self._shown)
-        return max(1, self.n_pictures // self._batch_size)
+    def examples(self) -> list[Request]:
+        """Some of the pictures, one by one, in order and cut in the middle, to validate on."""
+        frames = np.linspace(0, len(self) - 1, min(len(self), _EXAMPLES)).astype(np.int64)
+        return [
+            Request(
+                np.array([t]),
+                centred(self.boxes[t : t + 1], self._crops[t]),
+                self._crops[t],
+                paired=False,
+            )
+            for t in frames
+        ]
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not self._batch_size:
-            t = self._shown[index]
-            corners = centred(self._boxes[t : t + 1], self._crops[t])
-            return self._batch([t], corners, self._crops[t])
-        weights = self.weights.clip(0.3, 3)
-        if self.paired:
-            weights *= self._follows
-        count = self._batch_size // 2 if self.paired else self._batch_size
-        crop = self._crops[_drawn(weights, 1)[0]]
-        chosen = _drawn(weights * (self._crops == crop).all(1), count)
-        room = self._boxes[chosen, 0] + crop - self._boxes[chosen, 1]
-        corners = (
-            self._boxes[chosen, 1]
-            - crop
-            + (torch.rand(count, 2).numpy() * (room // 2 + 1)).astype(int) * 2
-        )
-        if self.paired:
-            chosen = np.stack([chosen, chosen + 1], 1).ravel()
-            corners = corners.repeat(2, axis=0)
-        return self._batch(chosen, corners, crop)
-
-    def _batch(
-        self,
-        chosen: Sequence[int] | NDArray[np.int64],
-        corners: NDArray[np.int64],
-        crop: NDArray[np.int64],
-    ) -> dict[str, Any]:
+    def __getitem__(self, request: Request) -> dict[str, Any]:
+        frames, corners, crop, paired = request
         width, height = (int(side) for side in crop)
-        corners = np.broadcast_to(corners, (len(chosen), 2))
         pictures, plates = [], []
-        for t, corner in zip(chosen, corners, strict=True):
+        for t, corner in zip(frames, corners, strict=True):
             low, high = self._kept[t]
             stored = self._pictures[self._starts[t] : self._starts[t + 1]]
             stored = stored.reshape(high[1] - low[1], high[0] - low[0], 4)
             pictures.append(cut_crop(stored, corner - low, (width, height)))
             plates.append(cut_crop(self._plate, corner, (width, height)))
         rows, columns = self._small_plate.shape[:2]
-        small = self._small.reshape(-1, rows, columns, 4)[list(chosen)]
+        small = self._small.reshape(-1, rows, columns, 4)[frames]
         picture = channels_first(np.stack(pictures))
         return {
-            "paired": self.paired,
-            "chosen": torch.from_numpy(np.asarray(chosen)),
-            "landmarks": torch.from_numpy(self.landmarks[list(chosen)]),
+            "paired": paired,
+            "chosen": torch.from_numpy(frames),
+            "landmarks": torch.from_numpy(self.landmarks[frames]),
             "corners": torch.from_numpy(corners.astype(np.float32)),
             "picture": picture[:, :3],
             "matte": picture[:, 3:],
@@ -175,12 +145,6 @@ class Crops(TorchDataset[dict[str, Any]]):
             "small": channels_first(small),
             "small_plate": channels_first(self._small_plate[None]),
         }
-
-
-def _drawn(weights: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Indices drawn at random, as often as the weights say."""
-    sums = weights.cumsum()
-    return np.searchsorted(sums, torch.rand(count, dtype=torch.float64).numpy() * sums[-1], "right")
 
 
 def _shrunk(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -195,7 +159,6 @@ def data(
     held_out: Sequence[Clip],
     *,
     cache: Path,
-    batch_size: int,
     **_: Any,
 ) -> tuple[Crops, Crops | None, dict[str, Any]]:
     """Training and validation data, and what `Training` needs to know of them."""
@@ -205,21 +168,27 @@ def data(
     for clip in (*kept, *held_out):
         if clip.matte is None:
             raise DancingError(f"clip '{clip.name}' has no matte; 'dancing prepare' makes them")
-    plate, margin = empty_scene(kept), person_margin(kept)
-    train = Crops(kept, plate, margin, cache, batch_size=batch_size)
+    plate = empty_scene(kept, config.scene_matte_pixels)
+    margin = person_margin(kept, config.crop_margin_pixels)
+    train = Crops(kept, plate, margin, cache)
     facts = {
         "size": [width, height],
         "plate": torch.from_numpy(plate),
         "margin": margin,
-        "poses": torch.from_numpy(train.landmarks[:: max(1, train.n_pictures // _POSES)]),
-        **_rooms(kept, height),
+        "poses": torch.from_numpy(train.landmarks[:: _step(len(train), config)]),
+        **_rooms(kept, height, config),
     }
     if not held_out:
         return train, None, facts
-    return train, Crops(held_out, plate, margin, cache, batch_size=0), facts
+    return train, Crops(held_out, plate, margin, cache), facts
 
 
-def _rooms(clips: Sequence[Clip], height: int) -> dict[str, Any]:
+def _step(count: int, config: Config) -> int:
+    """From one kept pose to the next, of so many."""
+    return max(1, count // config.kept_poses)
+
+
+def _rooms(clips: Sequence[Clip], height: int, config: Config) -> dict[str, Any]:
     """'room', landmarks (T, 33, 3) of those clips that have world landmarks, metres in the room of
     `dancing.body.kinematics`, and 'focal', the camera's focal length in pixels."""
     known = [(clip, clip.world) for clip in clips if clip.world is not None]
@@ -232,6 +201,6 @@ def _rooms(clips: Sequence[Clip], height: int) -> dict[str, Any]:
         rooms.append((world + place[:, None]).astype(np.float32))
     room = np.concatenate(rooms)
     return {
-        "room": torch.from_numpy(room[:: max(1, len(room) // _POSES)]),
+        "room": torch.from_numpy(room[:: _step(len(room), config)]),
         "focal": focal * height,
     }

@@ -8,16 +8,15 @@ more views than there are pictures.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from dancing.body.skeleton import ARMS, HEAD, HIPS, LEGS, MIRROR, N_LANDMARKS, SHOULDERS
+from dancing.image.limbs.config import Config
 
 _WIDTH = 96
-_TURN, _TILT = 0.5, 0.06  # radians, standard deviations; half of the poses are turned anyhow
-_SHIFT = (0.2, 0.05, 0.2)  # metres, standard deviation
-_NEAREST = 0.3  # metres from the camera
-_NOISE = (0.2, 2.5)  # pixels, least and most
 _SCALE = 64  # pixels
 # What may be of another pose: the landmarks, what they hang on, and the line it turns with.
 _PARTS = (
@@ -54,53 +53,66 @@ def normalised(landmarks: torch.Tensor) -> torch.Tensor:
     return ((landmarks - middle) / _SCALE).flatten(1)
 
 
-def turned(room: torch.Tensor, focal: float, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def turned(
+    room: torch.Tensor,
+    focal: float,
+    count: int,
+    config: Config,
+    random: torch.Generator | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Poses seen from random sides, mirrored and at one another's places.
 
     Args:
         room: (T, 33, 3) metres, landmarks in the room of `dancing.body.kinematics`.
         focal: focal length in pixels.
+        config: how they are turned: `depth_turn` and what else begins so.
+        random: on the room's device. Default: PyTorch's own.
 
     Returns:
         Landmarks (count, 33, 2) in pixels from the picture's middle, with noise, and their metres
         (count, 33) behind the mid-hip.
     """
     device = room.device
-    body = mixed(room, count)
-    place = _middle(room[torch.randint(len(room), (count,), device=device)], HIPS)
+    where: dict[str, Any] = {"generator": random, "device": device}
+    body = mixed(room, count, random)
+    place = _middle(room[torch.randint(len(room), (count,), **where)], HIPS)
     mirrored = body[:, torch.as_tensor(MIRROR, device=device)] * body.new_tensor([-1, 1, 1])
-    coin = torch.rand(2, count, 1, 1, device=device) < 0.5
+    coin = torch.rand(2, count, 1, 1, **where) < 0.5
     body = torch.where(coin[0], body, mirrored)
-    turn, tilt = torch.randn(2, count, 1, device=device)
-    yaw = torch.where(coin[1, :, 0], turn * _TURN, torch.rand_like(turn) * 2 * torch.pi)
+    turn, tilt = torch.randn(2, count, 1, **where)
+    anyhow = torch.rand(turn.shape, **where) * 2 * torch.pi
+    yaw = torch.where(coin[1, :, 0], turn * config.depth_turn, anyhow)
     x, y, z = body.unbind(-1)
     x, z = yaw.cos() * x + yaw.sin() * z, yaw.cos() * z - yaw.sin() * x
-    tilt = tilt * _TILT
+    tilt = tilt * config.depth_tilt
     y, z = tilt.cos() * y - tilt.sin() * z, tilt.sin() * y + tilt.cos() * z
     body = torch.stack([x, y, z], -1)
-    seen = body + place + torch.randn_like(place) * place.new_tensor(_SHIFT)
-    flat = focal * seen[..., :2] / seen[..., 2:].clamp(min=_NEAREST)
-    least, most = torch.tensor(_NOISE).log()
-    noise = (least + (most - least) * torch.rand(count, 1, 1, device=device)).exp()
-    return flat + noise * torch.randn_like(flat), z
+    shift = place.new_tensor([config.depth_shift, config.depth_shift_up, config.depth_shift])
+    seen = body + place + torch.randn(place.shape, **where) * shift
+    flat = focal * seen[..., :2] / seen[..., 2:].clamp(min=config.depth_nearest)
+    least, most = torch.tensor([config.depth_least_noise, config.depth_most_noise]).log()
+    noise = (least + (most - least) * torch.rand(count, 1, 1, **where)).exp()
+    return flat + noise * torch.randn(flat.shape, **where), z
 
 
-def mixed(room: torch.Tensor, count: int) -> torch.Tensor:
+def mixed(room: torch.Tensor, count: int, random: torch.Generator | None = None) -> torch.Tensor:
     """Bodies put together from several poses each: who knows a step and a wave knows both at once.
 
     Args:
         room: (T, 33, 3) metres.
+        random: on the room's device. Default: PyTorch's own.
 
     Returns:
         (count, 33, 3) metres from the mid-hip: trunks, with heads, arms and legs of which about
         half are other poses', turned as these trunks are.
     """
-    body, *others = room[torch.randint(len(room), (1 + len(_PARTS), count), device=room.device)]
+    where: dict[str, Any] = {"generator": random, "device": room.device}
+    body, *others = room[torch.randint(len(room), (1 + len(_PARTS), count), **where)]
     body = body - _middle(body, HIPS)
     for other, (part, root, line) in zip(others, _PARTS, strict=True):
         turn = _axes(body, line) @ _axes(other, line).mT
         moved = (other[:, part] - _middle(other, root)) @ turn.mT + _middle(body, root)
-        coin = torch.rand(count, 1, 1, device=room.device) < 0.5
+        coin = torch.rand(count, 1, 1, **where) < 0.5
         body[:, part] = torch.where(coin, moved, body[:, part])
     return body
 

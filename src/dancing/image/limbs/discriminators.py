@@ -15,18 +15,16 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dancing.body.skeleton import ARMS, EARS, HIPS, SHOULDERS
+from dancing.image.limbs.config import Config
 
-# Side in torso lengths and in pixels of what the discriminators of details see, and its middles.
-FACE = (0.55, 64, (tuple(EARS),))
-HAND = (0.4, 48, tuple((arm.wrist, arm.index_finger) for arm in ARMS))
-# A detail has a thirtieth of the picture's pixels: with a full say its few would be pushed thirty
-# times as hard, until dark spots make up for a mouth.
-_SAY = (1.0, 1.0, 0.05, 0.05, 0.05)
-_MAGNIFIED = 2.0
+# Landmarks in whose middle the crops of face and hands lie.
+FACE = (tuple(EARS),)
+HANDS = tuple((arm.wrist, arm.index_finger) for arm in ARMS)
 
 
 class Discriminator(nn.Module):
-    """Judges patches: (N, channels, H, W) to verdicts (N, 1, about H / 8, W / 8) and features."""
+    """A patch discriminator: (N, channels, H, W) to outputs (N, 1, about H / 8, W / 8), high for
+    real patches, and the features of its layers."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -47,15 +45,20 @@ class Discriminator(nn.Module):
 class Discriminators(nn.Module):
     """All discriminators: pairs of consecutive pictures at two scales, the face, the hands."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
+        self.detail_gain = config.detail_gain
+        self.face_crop = config.face_crop_torsos, config.face_crop_pixels
+        self.hand_crop = config.hand_crop_torsos, config.hand_crop_pixels
+        details = len(FACE) + len(HANDS)
+        self.loss_weights = [1.0, 1.0] + details * [config.part_discriminator_weight]
         self.fine, self.coarse = Discriminator(6), Discriminator(6)
         self.face, self.hand = Discriminator(3), Discriminator(3)
 
     def forward(
         self, pictures: torch.Tensor, landmarks: torch.Tensor
     ) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
-        """Judge.
+        """Outputs and features: of pairs in full and half resolution, the face, each hand.
 
         Args:
             pictures: (2 N, 3, H, W) in [0, 1]; those of odd index follow on the ones before.
@@ -64,16 +67,18 @@ class Discriminators(nn.Module):
         count, _, height, width = pictures.shape
         pairs = pictures.reshape(count // 2, 6, height, width) * 2 - 1
         smaller = nn.functional.avg_pool2d(pairs, 2)
-        # Cloth and skin have fine patterns too faint for a judge that spectral normalisation
-        # keeps from being picky, so they are shown to it magnified.
+        # Cloth and skin have fine patterns too faint for a discriminator that spectral
+        # normalisation keeps smooth, so they are amplified.
         details = pairs - nn.functional.avg_pool2d(pairs, 5, 1, 2, count_include_pad=False)
-        verdicts = [self.fine(pairs + _MAGNIFIED * details), self.coarse(smaller)]
-        for judge, (side, pixels, middles) in ((self.face, FACE), (self.hand, HAND)):
+        outputs = [self.fine(pairs + self.detail_gain * details), self.coarse(smaller)]
+        for discriminator, (side, pixels), middles in (
+            (self.face, self.face_crop, FACE),
+            (self.hand, self.hand_crop, HANDS),
+        ):
             for middle in middles:
-                verdicts.append(
-                    judge(square_around(pictures, landmarks, middle, side, pixels) * 2 - 1)
-                )
-        return verdicts
+                crop = square_around(pictures, landmarks, middle, side, pixels)
+                outputs.append(discriminator(crop * 2 - 1))
+        return outputs
 
 
 def torso_pixels(landmarks: torch.Tensor, height: int) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from dancing.body.skeleton import ARMS
+from dancing.image.limbs.config import Config
 
 _SIDES = (1.0, -1.0)  # left and right, as factors of x
 _FINGERS = 5
@@ -26,10 +27,6 @@ _HAND = (
     (-0.33, -0.21, 0.78), (-0.71, -0.77, 1.30),
 )  # fmt: skip
 _FOREARM = (1.74, -1.84, 2.36)  # from the elbow to the wrist of that hand
-_BEND = 0.4  # radians that wrists are bent by, standard deviation
-_LENGTHS = (8.0, 24.0)  # of hands that the network begins with, pixels from wrist to knuckles
-_NOISE = 0.04  # of that length
-_STEPS, _SAMPLES = 1500, 256
 
 
 class Fingers(nn.Module):
@@ -57,13 +54,19 @@ class Fingers(nn.Module):
             hands.append(found + landmarks[:, wrist, None, None])
         return torch.cat(hands, 1)
 
-    def begin(self) -> None:
+    def begin(self, config: Config) -> None:
         """Learn from a hand of usual shape, turned in every way, so that pictures have to correct
-        no more than pixels."""
+        no more than pixels.
+
+        Args:
+            config: how: `fingers_steps` and what else begins so.
+        """
         optimiser = torch.optim.Adam(self.layers.parameters())
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=_STEPS)
-        for _ in range(_STEPS):
-            ways, fingers = _turned_hands()
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, config.fingers_learning_rate, total_steps=config.fingers_steps
+        )
+        for _ in range(config.fingers_steps):
+            ways, fingers = _turned_hands(config)
             loss = (self.layers(ways.flatten(1)) - fingers.flatten(1)).abs().mean()
             optimiser.zero_grad()
             loss.backward()
@@ -71,23 +74,24 @@ class Fingers(nn.Module):
             schedule.step()
 
 
-def _turned_hands() -> tuple[torch.Tensor, torch.Tensor]:
+def _turned_hands(config: Config) -> tuple[torch.Tensor, torch.Tensor]:
     """Left hands seen from random sides: ways (N, 5, 2) of wrist to landmarks, elbow to wrist and
     shoulder to elbow, with noise, and fingers (N, 5, 2, 2) from the wrist, in tens of pixels."""
-    hand = torch.tensor(_HAND).expand(_SAMPLES, -1, -1)
-    bend = torch.linalg.matrix_exp(_skew(_BEND * torch.randn(_SAMPLES, 3)))
+    samples = config.fingers_samples
+    hand = torch.tensor(_HAND).expand(samples, -1, -1)
+    bend = torch.linalg.matrix_exp(_skew(config.fingers_bend * torch.randn(samples, 3)))
     forearm = bend @ torch.tensor(_FOREARM)
-    upper_arm = nn.functional.normalize(torch.randn(_SAMPLES, 3), dim=1)
+    upper_arm = nn.functional.normalize(torch.randn(samples, 3), dim=1)
     upper_arm = upper_arm * forearm.norm(dim=1, keepdim=True)
     points = torch.cat([hand[:, :3], forearm[:, None], upper_arm[:, None], hand[:, 3:]], 1)
-    turn, triangle = torch.linalg.qr(torch.randn(_SAMPLES, 3, 3))
+    turn, triangle = torch.linalg.qr(torch.randn(samples, 3, 3))
     # Evenly over all turns only with these signs (Mezzadri, 2007).
     turn = turn * triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
     turn = turn * torch.linalg.det(turn)[:, None, None]
-    low, high = torch.tensor(_LENGTHS).log()
-    length = torch.exp(low + (high - low) * torch.rand(_SAMPLES, 1, 1)) / 10
+    low, high = torch.tensor([config.fingers_shortest, config.fingers_longest]).log()
+    length = torch.exp(low + (high - low) * torch.rand(samples, 1, 1)) / 10
     flat = (points @ turn)[..., :2] * torch.tensor([1.0, -1.0])
-    ways = flat[:, :5] + _NOISE * torch.randn(_SAMPLES, 5, 2)
+    ways = flat[:, :5] + config.fingers_noise * torch.randn(samples, 5, 2)
     return length * ways, (length * flat[:, 5:]).unflatten(1, (_FINGERS, 2))
 
 

@@ -6,10 +6,8 @@ import torch
 from torch import nn
 
 from dancing.image.compositing import SHADE_STRIDE
-from dancing.image.limbs.discriminators import HAND, torso_pixels
-
-_OUTSIDE = 3  # pixels around the person that count as hers
-_PATCH = 8  # pixels, side of what is to be as rich in detail as the footage
+from dancing.image.limbs.config import Config
+from dancing.image.limbs.discriminators import HANDS, torso_pixels
 
 
 def shade_at(shade: torch.Tensor, corners: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -34,28 +32,29 @@ def shade_at(shade: torch.Tensor, corners: torch.Tensor, size: tuple[int, int]) 
 
 
 def shade_loss(shade: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Squared error outside the matte at an eighth of the size.
+    """Mean squared error outside the matte at an eighth of the size.
 
     Not L1: most cells are unshaded most of the time, and an L1 loss stays at that median.
     """
     small, plate = unit_range(batch["small"]), unit_range(batch["small_plate"])
     rows, columns = small.shape[2:]
     error = plate * (1 - shade[..., :rows, :columns]) - small[:, :3]
-    return 10 * ((small[:, 3:] < 0.02) * error.square()).mean()
+    return ((small[:, 3:] < 0.02) * error.square()).mean()
 
 
 def fidelity(
     layers: torch.Tensor,
-    drawn: torch.Tensor,
+    generated: torch.Tensor,
     real: torch.Tensor,
     matte: torch.Tensor,
     importance: torch.Tensor,
+    config: Config,
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """The losses by name, and of each picture (N,) the L1 of its composite."""
     # What lies just outside counts as much as what lies just inside: else outlines, whose place
     # is uncertain, would be drawn too far outside.
-    weight = (0.2 + _dilated(matte, _OUTSIDE)) * importance
-    error = drawn - real
+    weight = (config.outside_weight + _dilated(matte, config.outline_pixels)) * importance
+    error = generated - real
     errors = (weight * error.abs()).mean((1, 2, 3))
     # The colour is compared without its matte too, else neither can begin. Not at the edge,
     # where the real picture has some of the scene's.
@@ -73,13 +72,15 @@ def _dilated(mask: torch.Tensor, pixels: int) -> torch.Tensor:
     return nn.functional.max_pool2d(mask, 2 * pixels + 1, 1, pixels)
 
 
-def temporal_change(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+def temporal_change(generated: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     """L1 between the changes from pictures of even index to the next ones."""
-    return (drawn[1::2] - drawn[::2] - (real[1::2] - real[::2])).abs().mean()
+    return (generated[1::2] - generated[::2] - (real[1::2] - real[::2])).abs().mean()
 
 
-def texture(pictures: torch.Tensor) -> torch.Tensor:
-    """How much detail patches have, (N, 1, H / 8, W / 8): their luma's Laplacian, root mean square.
+def texture(pictures: torch.Tensor, patch: int) -> torch.Tensor:
+    """How much detail patches have: their luma's Laplacian, root mean square.
+
+    (N, 3, H, W) to (N, 1, H / patch, W / patch), patch in pixels.
 
     Wherever in the patch it is: where edges are uncertain, other losses are least for blurred ones
     (after Abrahamyan et al., Gradient Variance Loss, ICASSP 2022).
@@ -89,17 +90,16 @@ def texture(pictures: torch.Tensor) -> torch.Tensor:
     across = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
     down = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
     laplacian = across + down - 4 * padded[..., 1:-1, 1:-1]
-    return (nn.functional.avg_pool2d(laplacian.square(), _PATCH) + 1e-5).sqrt()
+    return (nn.functional.avg_pool2d(laplacian.square(), patch) + 1e-5).sqrt()
 
 
-def near_hands(landmarks: torch.Tensor, width: int, height: int) -> torch.Tensor:
-    """Where hands are, (N, 1, height, width), 1 in the squares of `HAND`, else 0."""
+def near_hands(landmarks: torch.Tensor, width: int, height: int, side: float) -> torch.Tensor:
+    """Where hands are, (N, 1, height, width), 1 in squares of so many torso lengths, else 0."""
     x = torch.arange(width, device=landmarks.device) + 0.5
     y = torch.arange(height, device=landmarks.device)[:, None] + 0.5
-    side, _, middles = HAND
     half = torso_pixels(landmarks, height)[:, None, None, None] * side / 2
     near = x.new_zeros(len(landmarks), 1, height, width)
-    for middle in middles:
+    for middle in HANDS:
         centre = landmarks[:, list(middle)].mean(1)[..., None, None, None]
         near = torch.maximum(
             near, (((x - centre[:, 0]).abs() < half) & ((y - centre[:, 1]).abs() < half)).float()

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -26,52 +25,12 @@ from torch import nn
 
 from dancing.body.skeleton import N_LANDMARKS
 from dancing.image.compositing import SHADE_STRIDE
+from dancing.image.limbs.config import Config
 from dancing.image.limbs.depth import Depth, normalised
 from dancing.image.limbs.maps import CAPSULES, FingerMaps, LimbMaps
 
 LAYERS = 4
 _FINE = 24  # channels at half the resolution
-_OUTER = 0.01  # of the kept poses on either side, left out of what bounds a strange one
-
-
-@dataclass(frozen=True)
-class Config:
-    """Dimensions and hyperparameters.
-
-    Attributes:
-        channels: of the finest level of the U-Net; the coarser ones have 2, 3 and 4 times as
-            many. Multiples of 16 are drawn fastest by ONNX Runtime.
-        learning_rate: of Muon, at its highest; Adam's for the rest is a quarter.
-        matte_weight: factor of the cross-entropy between drawn and true matte; doubled once the
-            discriminators have joined.
-        edge_weight: factor of the L1 loss between the gradients of the pictures; four tenths of
-            it once the discriminators have joined.
-        hand_weight: how many times as much as others the pixels around hands count. Fingers are
-            soon found with 6 and hardly with 1; then less will do.
-        adversarial_from: part of the training after which the discriminators join, 0 to 1.
-        adversarial_weight: factor of their verdict.
-        feature_weight: factor of the L1 loss between their features.
-        temporal_weight: factor of the L1 loss between changes from one picture to the next.
-        texture_weight: factor of the L1 loss between how much detail patches of 8x8 pixels have;
-            it too joins with the discriminators.
-    """
-
-    channels: int = 32
-    learning_rate: float = 6e-3
-    matte_weight: float = 0.2
-    edge_weight: float = 1.0
-    hand_weight: float = 2.0
-    adversarial_from: float = 0.65
-    adversarial_weight: float = 0.03
-    feature_weight: float = 0.1
-    temporal_weight: float = 1.0
-    texture_weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.channels < 5:
-            raise ValueError("channels must be at least 5")
-        if self.adversarial_from < 0:
-            raise ValueError("adversarial_from must not be negative")
 
 
 def _modulated(x: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
@@ -141,15 +100,18 @@ class Pose(nn.Module):
         return x[..., None, None].split(self.counts, 1)
 
     @torch.no_grad()
-    def bound(self, landmarks: torch.Tensor, depth: torch.Tensor) -> None:
-        """Keep what is given within what these poses (N, 33, 2) give, the last percent aside.
+    def bound(self, landmarks: torch.Tensor, depth: torch.Tensor, left_out: float) -> None:
+        """Keep the output within that for these poses (N, 33, 2), their outermost part left out.
 
         A pose unlike all that was trained on would else scale channels as nothing was.
+
+        Args:
+            left_out: that part, 0 to 0.5, on either side.
         """
         for bound, sign in ((self.lowest, -torch.inf), (self.highest, torch.inf)):
             bound.fill_(sign)
         found = torch.cat(list(self(landmarks, depth)), 1)[..., 0, 0].sort(0).values
-        outer = int(_OUTER * len(found))
+        outer = int(left_out * len(found))
         self.lowest.copy_(found[outer])
         self.highest.copy_(found[-1 - outer])
 
@@ -186,27 +148,30 @@ class Generator(nn.Module):
 
     def cells(self, landmarks: torch.Tensor, size: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """The layers of two by two pixels in a cell: (N, 16, height / 2, width / 2)."""
+        # Shapes below: C = config.channels, B = 28 bones, H and W the crop's sides in pixels.
         # What depth is for, it learns from world landmarks; pictures would bend it.
-        depth = self.depth(landmarks).detach()
+        depth = self.depth(landmarks).detach()  # (N, 33) metres
+        # (N, B, 1, 1), then scale and shift of each level: (N, 2 channels, 1, 1)
         number, *factors = self.pose(landmarks, depth)
-        maps = self.maps(landmarks, size[0], size[1])
-        near, along, _ = maps.split(len(CAPSULES), 1)
-        start, end = (ends[..., None, None] for ends in self.maps.ends_of(depth))
+        maps = self.maps(landmarks, size[0], size[1])  # (N, 3 B, H/4, W/4)
+        near, along, _ = maps.split(len(CAPSULES), 1)  # each (N, B, H/4, W/4)
+        start, end = (ends[..., None, None] for ends in self.maps.ends_of(depth))  # (N, B, 1, 1)
         maps = torch.cat([maps, near * number, near * start + along * (end - start)], 1)
-        x = torch.relu(_modulated(self.stem(maps), factors[0]))
+        x = torch.relu(_modulated(self.stem(maps), factors[0]))  # (N, 5 B, ...) to (N, C, H/4, W/4)
         skips = []
         for level, down in enumerate(self.downs):
             x = self.encoders[level](x)
-            skips.append(x)
+            skips.append(x)  # (N, C, H/4, W/4), (N, 2 C, H/8, W/8), (N, 3 C, H/16, W/16)
             x = down(x)
             if level < 2:
                 x = _modulated(x, factors[level + 1])
-            x = torch.relu(x)
+            x = torch.relu(x)  # at last (N, 4 C, H/32, W/32)
         x = self.bottom(torch.relu(_modulated(self.encoders[-1](x), factors[3])))
-        for level in reversed(range(len(skips))):
+        for level in reversed(range(len(skips))):  # back up to (N, C, H/4, W/4)
             x = nn.functional.interpolate(self.ups[level](x), scale_factor=2.0) + skips[level]
             x = self.decoders[level](_modulated(x, factors[4 + level]))
-        fingers = self.finger_maps(landmarks, size[0], size[1])
+        fingers = self.finger_maps(landmarks, size[0], size[1])  # (N, 3, H/2, W/2)
+        # (N, 4 * LAYERS, H/2, W/2), which a pixel shuffle makes (N, LAYERS, H, W).
         # In float32, for a matte close to 0 or 1 would have no gradient in bfloat16.
         return torch.sigmoid(self.head(x, fingers).float())
 
@@ -265,18 +230,18 @@ class Deployed(nn.Module):
     [0, 1], a cell for every 8x8 pixels of the whole picture and the rest up to a multiple of 32.
     """
 
-    def __init__(self, drawer: Networks) -> None:
+    def __init__(self, networks: Networks) -> None:
         super().__init__()
-        self.drawer = drawer
+        self.networks = networks
 
     def forward(
         self, landmarks: torch.Tensor, corners: torch.Tensor, crop: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        cells = self.drawer.person.cells(landmarks - corners[:, None], crop) * 255 + 0.5
+        cells = self.networks.person.cells(landmarks - corners[:, None], crop) * 255 + 0.5
         count, _, height, width = cells.shape
         # Row by row, pixel by pixel, layer by layer: so the shuffle moves bytes, eight at a time.
         order = [4 * layer + place for place in range(4) for layer in range(LAYERS)]
         rows = cells[:, order].flatten(2).transpose(1, 2).to(torch.uint8)
         rows = rows.reshape(count, height, width, 2, 2 * LAYERS).transpose(2, 3)
         pictures = rows.reshape(count, 2 * height, 2 * width, LAYERS)
-        return pictures, self.drawer.shade(landmarks)[:, 0].clamp(0, 1)
+        return pictures, self.networks.shade(landmarks)[:, 0].clamp(0, 1)

@@ -15,11 +15,12 @@ from dancing.card import read
 from dancing.image.compositing import crops, darken, lay_over, within
 from dancing.image.data import usable as usable
 from dancing.image.limbs.card import Card
+from dancing.image.limbs.config import Config
+from dancing.image.limbs.data import Crops
 from dancing.image.limbs.data import data as data
 from dancing.image.limbs.depth import turned
-from dancing.image.limbs.discriminators import _SAY, Discriminators
+from dancing.image.limbs.discriminators import Discriminators
 from dancing.image.limbs.losses import (
-    _PATCH,
     fidelity,
     near_hands,
     shade_at,
@@ -28,26 +29,16 @@ from dancing.image.limbs.losses import (
     texture,
     unit_range,
 )
-from dancing.image.limbs.network import Config, Deployed, Networks, composite
+from dancing.image.limbs.network import Deployed, Networks, composite
 from dancing.image.limbs.runtime import PLATE
+from dancing.image.limbs.sampler import CropSampler, Request
 from dancing.media.video import encode_png
 from dancing.training.module import TrainingModule, moving_average
 from dancing.training.muon import Muon
 
-# Of the others' learning rate: pictures say little of where a finger is, and what `Fingers.begin`
-# knows would be lost.
-_FINGERS_SHARE = 0.02
-# What the whole pose says moves every channel of every level.
-_POSE_SHARE = 0.3
-_WARM_UP = 100
 BATCH_SIZE, EPOCHS = 4, 30
 _EXAMPLES = 8
-_CALIBRATED = 24  # of the kept poses, drawn to find the eight bits
-_VIEWS = 256  # of turned poses, that depth learns from in a step
-# Factors once there are discriminators. The loss of edges is least for blurred ones where their
-# place is uncertain; a free matte would paint the shadow on the floor, badly.
-_MATTE_JUDGED, _EDGES_JUDGED = 2.0, 0.4
-_JUDGES_RATE = 4e-4
+_CALIBRATED = 24  # poses, to find the eight bits
 
 
 class Training(TrainingModule):
@@ -57,7 +48,7 @@ class Training(TrainingModule):
     picture, 'corners' (N, 2) of the crops, 'picture' and 'plate' (N, 3, H, W) and 'matte' (N, 1, H,
     W) uint8 of the crops, and of the whole picture and the whole plate at an eighth 'small' (N, 4,
     h, w) uint8, colour and matte, and 'small_plate' (1, 3, h, w) uint8. Where 'paired', a bool,
-    says so, pictures of odd index follow on the ones before; then the discriminators judge.
+    says so, pictures of odd index follow on the ones before; then the adversarial losses count.
     """
 
     config: Config
@@ -69,112 +60,144 @@ class Training(TrainingModule):
         super().__init__(config, origin)
         # One optimiser after the other, by hand: that is what a GAN needs.
         self.automatic_optimization = False
-        self.drawer = Networks(config, origin["size"])
-        self.judges = Discriminators()
+        self.networks = Networks(config, origin["size"])
+        self.discriminators = Discriminators(config)
         self.room = nn.Buffer(origin["room"], persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # What is drawn with: an average over the last steps, steadier than any of them.
-        self.averaged = moving_average(self.drawer)
+        self.averaged = moving_average(self.networks, config.ema_decay)
         self._examples: list[dict[str, torch.Tensor]] = []
-        self._error = 0.0
+
+    def sampled(self, samples: Crops, batch_size: int, *, rank: int, processes: int) -> CropSampler:
+        return CropSampler(
+            samples.boxes,
+            samples.follows,
+            batch_size,
+            self.config,
+            paired=self.config.adversarial_from <= 0,
+            seed=self.seed,
+            rank=rank,
+            processes=processes,
+        )
+
+    def examples(self, samples: Crops) -> list[Request]:
+        return samples.examples()
 
     def begin(self) -> None:
-        self.drawer.person.finger_maps.fingers.begin()
+        self.networks.person.finger_maps.fingers.begin(self.config)
 
-    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> None:
+    def training_step(self, batch: dict[str, torch.Tensor], step: int) -> None:
+        config = self.config
         inner, others, optimise_d = self.optimizers()  # type: ignore[attr-defined]
-        factor = min(1.0, (self.averaged.n_averaged.item() + 1) / _WARM_UP)
-        factor *= min(1.0, 0.03 + 1.94 * (1 - self.progress()))
-        _set_rate(inner, self.config.learning_rate * factor)
-        _set_rate(others, self.config.learning_rate * factor / 4)
+        factor = min(1.0, (self.averaged.n_averaged.item() + 1) / config.warm_up_steps)
+        progress = self.shared_progress()
+        fall = (1 - config.final_rate_factor) / (1 - config.full_rate_until)
+        factor *= min(1.0, config.final_rate_factor + fall * (1 - progress))
+        rate = config.learning_rate * factor
+        _set_rate(inner, rate)
+        _set_rate(others, rate * config.others_learning_rate_factor)
 
         landmarks = batch["landmarks"] - batch["corners"][:, None]
         height, width = batch["picture"].shape[2:]
-        layers = self.drawer.person(landmarks, (width, height))
-        shade = self.drawer.shade(batch["landmarks"])
+        layers = self.networks.person(landmarks, (width, height))
+        shade = self.networks.shade(batch["landmarks"])
         real, matte = unit_range(batch["picture"]), unit_range(batch["matte"])
         light = 1 - shade_at(shade, batch["corners"], (width, height))
-        drawn = composite(layers, unit_range(batch["plate"]) * light)
-        hands = near_hands(landmarks, width, height)
-        importance = 1 + (self.config.hand_weight - 1) * hands
-        parts, errors = fidelity(layers, drawn, real, matte, importance)
-        judged = batch["paired"]
-        matte_weight = self.config.matte_weight * (_MATTE_JUDGED if judged else 1)
-        edge_weight = self.config.edge_weight * (_EDGES_JUDGED if judged else 1)
+        generated = composite(layers, unit_range(batch["plate"]) * light)
+        hands = near_hands(landmarks, width, height, config.hand_crop_torsos)
+        importance = 1 + (config.hand_weight - 1) * hands
+        parts, errors = fidelity(layers, generated, real, matte, importance, config)
+        adversarial = batch["paired"]
         loss = (
             parts["train_l1"]
-            + matte_weight * parts["train_matte"]
-            + edge_weight * parts["train_edges"]
+            + config.matte_weight
+            * (config.adversarial_matte_factor if adversarial else 1)
+            * parts["train_matte"]
+            + config.edge_weight
+            * (config.adversarial_edge_factor if adversarial else 1)
+            * parts["train_edges"]
         )
-        loss = loss + shade_loss(shade, batch)
+        loss = loss + config.shade_weight * shade_loss(shade, batch)
         if len(self.room):
-            views, behind = turned(self.room, self.origin["focal"], _VIEWS)
-            parts["train_depth"] = (self.drawer.person.depth(views) - behind).abs().mean()
-            loss = loss + parts["train_depth"]
-        if judged:
-            loss = loss + self.config.temporal_weight * temporal_change(drawn, real)
-            difference = (texture(drawn) - texture(real)).abs()
-            parts["train_texture"] = (nn.functional.avg_pool2d(matte, _PATCH) * difference).mean()
-            loss = loss + self.config.texture_weight * parts["train_texture"]
-            adversarial, features, loss_d = self._judge(drawn, real, landmarks, optimise_d)
-            loss = loss + self.config.adversarial_weight * adversarial
-            loss = loss + self.config.feature_weight * features
-            parts |= {"loss_d": loss_d, "loss_g": adversarial, "train_features": features}
-        self.drawer.zero_grad()
+            views, behind = self._views(step)
+            parts["train_depth"] = (self.networks.person.depth(views) - behind).abs().mean()
+            loss = loss + config.depth_weight * parts["train_depth"]
+        if adversarial:
+            loss = loss + config.temporal_weight * temporal_change(generated, real)
+            patch = config.texture_patch
+            difference = (texture(generated, patch) - texture(real, patch)).abs()
+            parts["train_texture"] = (nn.functional.avg_pool2d(matte, patch) * difference).mean()
+            loss = loss + config.texture_weight * parts["train_texture"]
+            loss_g, features, loss_d = self._adversarial(generated, real, landmarks, optimise_d)
+            loss = loss + config.adversarial_weight * loss_g
+            loss = loss + config.feature_weight * features
+            parts |= {"loss_d": loss_d, "loss_g": loss_g, "train_features": features}
+        self.networks.zero_grad()
         self.manual_backward(loss)
-        nn.utils.clip_grad_norm_(self.drawer.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.networks.parameters(), config.gradient_clip)
         inner.step()
         others.step()
         self.log_dict(parts)
-        self.averaged.update_parameters(self.drawer)
-        data = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
-        data.weights[batch["chosen"].cpu().numpy()] = self._difficulty(errors)
-        data.paired = self.progress() >= self.config.adversarial_from
+        self.averaged.update_parameters(self.networks)
+        # All processes have to hold the same difficulties, for they draw the batch of all.
+        measured = torch.stack([batch["chosen"].float(), errors.detach().float()])
+        gathered = self.all_gather(measured).reshape(-1, *measured.shape)  # type: ignore[union-attr]
+        frames, all_errors = gathered.transpose(0, 1).flatten(1).cpu().numpy()
+        assert isinstance(self.sampler, CropSampler)
+        self.sampler.update(
+            frames.astype(np.int64), all_errors, paired=progress >= config.adversarial_from
+        )
 
-    def _difficulty(self, errors: torch.Tensor) -> NDArray[np.floating[Any]]:
-        """How much worse than others the pictures are drawn, (N,), 1 for the mean of late ones."""
-        error = errors.detach().float().cpu().numpy()
-        self._error += 0.01 * (error.mean() - self._error) if self._error else error.mean()
-        difficulty: NDArray[np.floating[Any]] = error / self._error
-        return difficulty
+    def _views(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """This process's slice of the step's random views; see `turned`."""
+        count = self.config.depth_views
+        random = self.random(step, everywhere=True)
+        views, behind = turned(self.room, self.origin["focal"], count, self.config, random)
+        share = max(1, count // self.trainer.world_size)
+        first = self.trainer.global_rank * share % count
+        return views[first : first + share], behind[first : first + share]
 
-    def _judge(
+    def _adversarial(
         self,
-        drawn: torch.Tensor,
+        generated: torch.Tensor,
         real: torch.Tensor,
         landmarks: torch.Tensor,
         optimise_d: Any,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Train the judges, then hear them on what was drawn, and how far their features lie."""
-        judged_real = self.judges(real, landmarks)
-        judged_fake = self.judges(drawn.detach(), landmarks)
+        """Take the discriminators' step, then find the generator's losses against them.
+
+        Returns:
+            The generator's adversarial loss, the L1 of features, the discriminators' hinge loss.
+        """
+        outputs_real = self.discriminators(real, landmarks)
+        outputs_fake = self.discriminators(generated.detach(), landmarks)
         losses = [
             torch.relu(1 - a.float()).mean() + torch.relu(1 + b.float()).mean()
-            for (a, _), (b, _) in zip(judged_real, judged_fake, strict=True)
+            for (a, _), (b, _) in zip(outputs_real, outputs_fake, strict=True)
         ]
         loss_d = torch.stack(losses).mean()
         optimise_d.zero_grad()
         self.manual_backward(loss_d)
         optimise_d.step()
 
-        self.judges.requires_grad_(False)
-        heard = self.judges(drawn, landmarks)
-        self.judges.requires_grad_(True)
-        verdicts = torch.stack([verdict.float().mean() for verdict, _ in heard])
-        verdict = -(verdicts * verdicts.new_tensor(_SAY)).mean()
+        self.discriminators.requires_grad_(False)
+        outputs = self.discriminators(generated, landmarks)
+        self.discriminators.requires_grad_(True)
+        means = torch.stack([output.float().mean() for output, _ in outputs])
+        loss_g = -(means * means.new_tensor(self.discriminators.loss_weights)).mean()
         distances = [
             (a.float() - b.detach().float()).abs().mean()
-            for (_, fake), (_, true) in zip(heard, judged_real, strict=True)
+            for (_, fake), (_, true) in zip(outputs, outputs_real, strict=True)
             for a, b in zip(fake, true, strict=True)
         ]
-        return verdict, torch.stack(distances).mean(), loss_d
+        return loss_g, torch.stack(distances).mean(), loss_d
 
     def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
-        drawn = self._drawn(batch)
+        generated = self._generated(batch)
         person = (batch["matte"] >= 128).float()
-        error = ((drawn - unit_range(batch["picture"])).square() * person).sum((1, 2, 3))
+        error = ((generated - unit_range(batch["picture"])).square() * person).sum((1, 2, 3))
         mse = (error / (3 * person.sum((1, 2, 3))).clamp(min=1)).mean()
-        self.log("val_person_mse", mse, prog_bar=True, batch_size=len(drawn))
+        self.log("val_person_mse", mse, prog_bar=True, batch_size=len(generated))
         if index == 0:
             self._examples = []
         if index % max(1, int(self.trainer.num_val_batches[0]) // _EXAMPLES) == 0:
@@ -190,43 +213,48 @@ class Training(TrainingModule):
                 {name: value[:1] for name, value in batch.items() if name != "paired"}
             )
 
-    def _drawn(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        drawer: Networks = self.averaged.module  # type: ignore[assignment]
+    def _generated(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        networks: Networks = self.averaged.module  # type: ignore[assignment]
         height, width = batch["picture"].shape[2:]
         landmarks = batch["landmarks"] - batch["corners"][:, None]
-        layers = drawer.person(landmarks, (width, height))
-        shade = drawer.shade(batch["landmarks"])
+        layers = networks.person(landmarks, (width, height))
+        shade = networks.shade(batch["landmarks"])
         light = 1 - shade_at(shade, batch["corners"], (width, height))
         return composite(layers, unit_range(batch["plate"]) * light)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        config = self.config
         # Muon is for what maps features to features; first and last layers are Adam's.
         inner = [
             weight
-            for name, weight in self.drawer.named_parameters()
+            for name, weight in self.networks.named_parameters()
             if weight.ndim == 4 and not name.startswith(("person.head", "shade.last"))
         ]
-        fingers = list(self.drawer.person.finger_maps.fingers.parameters())
-        pose = list(self.drawer.person.pose.parameters())
+        fingers = list(self.networks.person.finger_maps.fingers.parameters())
+        pose = list(self.networks.person.pose.parameters())
         chosen = {id(weight) for weight in (*inner, *fingers, *pose)}
-        others = [weight for weight in self.drawer.parameters() if id(weight) not in chosen]
+        others = [weight for weight in self.networks.parameters() if id(weight) not in chosen]
         groups: list[dict[str, Any]] = [
             {"params": others},
-            {"params": fingers, "share": _FINGERS_SHARE},
-            {"params": pose, "share": _POSE_SHARE},
+            {"params": fingers, "factor": config.fingers_learning_rate_factor},
+            {"params": pose, "factor": config.pose_learning_rate_factor},
         ]
         return [
-            Muon(inner, self.config.learning_rate),
-            torch.optim.Adam(groups, self.config.learning_rate / 4),
-            torch.optim.Adam(self.judges.parameters(), lr=_JUDGES_RATE, betas=(0.5, 0.999)),
+            Muon(inner, config.learning_rate, config.muon_momentum),
+            torch.optim.Adam(groups, config.learning_rate * config.others_learning_rate_factor),
+            torch.optim.Adam(
+                self.discriminators.parameters(),
+                lr=config.discriminator_learning_rate,
+                betas=(config.discriminator_beta1, 0.999),
+            ),
         ]
 
     def figure(self) -> NDArray[np.uint8]:
         """Up to eight pictures: real above generated."""
         columns = []
         for batch in self._examples:
-            drawn = (self._drawn(batch)[0] * 255 + 0.5).byte()
-            column = torch.cat([batch["picture"][0], drawn], 1).permute(1, 2, 0).cpu().numpy()
+            generated = (self._generated(batch)[0] * 255 + 0.5).byte()
+            column = torch.cat([batch["picture"][0], generated], 1).permute(1, 2, 0).cpu().numpy()
             columns.append(column)
         height = max(column.shape[0] for column in columns) // 2
         rows = []
@@ -247,10 +275,11 @@ class Training(TrainingModule):
         return self._deployed(), example, ["layers", "shade"]
 
     def _deployed(self) -> Deployed:
-        drawer: Networks = self.averaged.module  # type: ignore[assignment]
+        networks: Networks = self.averaged.module  # type: ignore[assignment]
         poses = self.origin["poses"]
-        drawer.person.pose.bound(poses, drawer.person.depth(poses))
-        return Deployed(drawer).eval()
+        left_out = self.config.pose_bound_part
+        networks.person.pose.bound(poses, networks.person.depth(poses), left_out)
+        return Deployed(networks).eval()
 
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         return {
@@ -275,19 +304,23 @@ class Training(TrainingModule):
         return inputs
 
     def weights(self) -> dict[str, torch.Tensor]:
+        parts = {"networks": self.averaged.module, "discriminators": self.discriminators}
         return {
-            **{
-                f"drawer.{name}": value for name, value in self.averaged.module.state_dict().items()
-            },
-            **{f"judges.{name}": value for name, value in self.judges.state_dict().items()},
+            f"{part}.{name}": value
+            for part, module in parts.items()
+            for name, value in module.state_dict().items()
         }
 
     def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
-        for name in ("drawer", "judges"):
-            start = f"{name}."
-            own = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
+        # The second name is that of older bundles.
+        for name, older in (("networks", "drawer"), ("discriminators", "judges")):
+            own = {
+                key.partition(".")[2]: value
+                for key, value in weights.items()
+                if key.startswith((f"{name}.", f"{older}."))
+            }
             getattr(self, name).load_state_dict(own)
-        self.averaged.module.load_state_dict(self.drawer.state_dict())
+        self.averaged.module.load_state_dict(self.networks.state_dict())
 
     def card(self) -> Card:
         own = {"view": [0.0, 0.0, 1.0, 1.0]} | {
@@ -317,4 +350,4 @@ class Training(TrainingModule):
 
 def _set_rate(optimiser: Any, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = rate * group.get("share", 1.0)
+        group["lr"] = rate * group.get("factor", 1.0)

@@ -16,24 +16,23 @@ from dancing.body import kinematics
 from dancing.body.skeleton import ARMS, BODY_JOINTS, HEAD, HIPS, LEGS
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
-from dancing.motion.flow.features import context, music_at
+from dancing.motion.flow.features import FRAMES, context, music_at
+from dancing.motion.flow.network import Config
 from dancing.music.counts import count
-
-_MIN_EPOCH = 4096
+from dancing.training.sampler import Draw, with_random
 
 
 class Phrases(TorchDataset[dict[str, torch.Tensor]]):
-    """Windows of dances in beat time: `counts` counts of `frames` poses each.
+    """Windows of dances in beat time: `config.counts` counts of FRAMES poses each.
 
     'dance' (T, CHANNELS) standardised packed poses; 'valid' (T,) 0 beyond the end of a short clip;
     'known' and 'mask' (T, CHANNELS) what the model is told of the dance, and 1 where it is; 'mfcc'
     (T, n_mfcc) standardised, 0 where unknown; 'context' (T, 11), see `dancing.motion.flow`.
 
     Args:
-        clips: clips of open datasets with world landmarks and beats; others are left out.
-        counts: of a window; clips of at least half as many are used.
-        frames: poses a count.
-        n_mfcc: features a frame that the model wants.
+        clips: clips of open datasets with world landmarks and beats; others are left out, and
+            those of less than half as many counts as a window.
+        config: the model's.
         facts: those of the data that the model began with, when it goes on with others; the scale
             of everything is theirs, and only the body and the camera are these data's.
         augment: mirror, change tempo, hide parts of what is known at random, and repeat a small
@@ -46,15 +45,14 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
     def __init__(
         self,
         clips: Sequence[Clip],
-        counts: int,
-        frames: int,
-        n_mfcc: int,
+        config: Config,
         *,
         augment: bool,
         facts: dict[str, Any] | None = None,
     ) -> None:
+        counts, n_mfcc, frames = config.counts, config.n_mfcc, FRAMES
         self.frames = frames
-        self._counts, self._augment = counts, augment
+        self._counts, self._augment, self._config = counts, augment, config
         usable = [c for c in clips if c.world is not None and c.beats is not None]
         usable = [c for c in usable if len(c.beats) >= counts // 2]  # type: ignore[arg-type]
         if not usable:
@@ -94,18 +92,18 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         starts = [max(1, len(d["dance"]) // frames - counts + 1) for d in self._dances]
         step = 1 if augment else counts // 2
         self._windows = [(k, at) for k, n in enumerate(starts) for at in range(0, n, step)]
-        self._repeats = -(-_MIN_EPOCH // len(self._windows)) if augment else 1
+        self._repeats = -(-config.least_epoch // len(self._windows)) if augment else 1
 
     def __len__(self) -> int:
         return len(self._windows) * self._repeats
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, draw: Draw | int) -> dict[str, torch.Tensor]:
+        index, random = with_random(draw)
         which, start = self._windows[index % len(self._windows)]
-        source = self._dances[which]
-        random = np.random.default_rng(int(torch.randint(2**31, ())) if self._augment else index)
+        source, config = self._dances[which], self._config
         part = slice(start * self.frames, (start + self._counts) * self.frames)
         raw = source["dance"][part]
-        if self._augment and random.random() < 0.5:
+        if self._augment and random.random() < config.mirror_probability:
             raw = raw[:, self.order] * self.signs
         dance = ((raw - self._mean) / self._std).astype(np.float32)
         mfcc = source["mfcc"][part] / self._mfcc_std
@@ -113,16 +111,17 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         heard = source["heard"]
         if self._augment:
             # The same dance a little slower or faster is as vigorous for its tempo.
-            faster = random.uniform(-0.12, 0.12)
+            faster = random.uniform(-config.tempo_change, config.tempo_change)
             tempo, vigour = tempo + faster, vigour + faster
-            mfcc = mfcc + random.normal(0, 0.3, mfcc.shape[1]) + random.normal(0, 0.1, mfcc.shape)
-            if not heard or random.random() < _UNHEARD:
+            mfcc = mfcc + random.normal(0, config.mfcc_offset_noise, mfcc.shape[1])
+            mfcc = mfcc + random.normal(0, config.mfcc_noise, mfcc.shape)
+            if not heard or random.random() < config.unheard_probability:
                 heard, mfcc = 0.0, 0 * mfcc
-            if random.random() < _UNHEARD:
+            if random.random() < config.unheard_probability:
                 phase = 0 * phase
         told = context(phase, heard, (vigour - self._vigour[0]) / self._vigour[1], tempo)
-        mask = _hidden(random, self._counts, self.frames)
-        known = dance + random.normal(0, _BLUR, dance.shape).astype(np.float32)
+        mask = _hidden(random, config)
+        known = dance + random.normal(0, config.known_noise, dance.shape).astype(np.float32)
         arrays = {"dance": dance, "known": known, "mask": mask, "mfcc": mfcc, "context": told}
         frames = self._counts * self.frames
         arrays = {k: np.pad(v, ((0, frames - len(v)), (0, 0)), "edge") for k, v in arrays.items()}
@@ -183,24 +182,26 @@ def principal_components(phrases: Phrases, components: int) -> tuple[torch.Tenso
     )
 
 
-_UNHEARD = 0.3  # how often music, and the place in the phrase, are not told
-_BLUR = 0.03  # of what is known, in standard deviations: it comes from the model itself later
 # Of the body, by their landmarks: what may be known alone.
 _PARTS = (HEAD, *ARMS, tuple(HIPS), *(leg[1:] for leg in LEGS))
 
 
-def _hidden(random: np.random.Generator, counts: int, frames: int) -> NDArray[np.float32]:
-    """A random mask of what is known: the first half most often, as when a dance goes on."""
-    mask = np.zeros((counts * frames, kinematics.CHANNELS), np.float32)
+def _hidden(random: np.random.Generator, config: Config) -> NDArray[np.float32]:
+    """A random mask (T, CHANNELS), 1 for what is known."""
+    half = config.counts // 2 * FRAMES
+    mask = np.zeros((config.window, kinematics.CHANNELS), np.float32)
     kind = random.random()
-    if kind < 0.55:
-        mask[: counts // 2 * frames] = 1
-    elif kind < 0.65:  # a pose, or some, to begin with
-        mask[: int(random.integers(1, counts // 2 * frames))] = 1
-    elif kind < 0.8:  # a gap to fill
-        ends = np.sort(random.integers(0, counts * frames, 2))
-        mask[: ends[0]] = mask[ends[1] :] = 1
-    if 0.8 <= kind < 0.9 or random.random() < 0.05:  # parts of the body
+    start = config.known_half + config.known_start
+    ends = start + config.known_ends
+    parts = ends + config.known_parts
+    if kind < config.known_half:
+        mask[:half] = 1
+    elif kind < start:
+        mask[: int(random.integers(1, half))] = 1
+    elif kind < ends:
+        gap = np.sort(random.integers(0, config.window, 2))
+        mask[: gap[0]] = mask[gap[1] :] = 1
+    if ends <= kind < parts or random.random() < config.known_parts_too:
         for part in _PARTS:
             if random.random() < 0.5:
                 channels = [3 * joint + axis for joint in part for axis in range(3)]

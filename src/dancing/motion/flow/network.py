@@ -23,6 +23,7 @@ from torch import nn
 
 from dancing.body.kinematics import CHANNELS
 from dancing.motion.flow.features import CONTEXT, FRAMES
+from dancing.training.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -36,25 +37,108 @@ class Config:
         depth: transformer blocks.
         heads: of attention.
         n_mfcc: music features a frame.
+
         learning_rate: of AdamW, at its highest.
-        steps: training steps over which the learning rate falls to a tenth.
+        beta1: decay of AdamW's first moment, a step.
+        beta2: of its second moment.
+        weight_decay: AdamW's.
+        warm_up_steps: over which the learning rate rises from 0.
+        steps: training steps over which it falls, along a cosine.
+        final_rate_factor: of the highest rate, what is left after these.
+        gradient_clip: largest norm of the gradient.
+        ema_decay: of the average over the weights, which is what dances; a step.
+
+        change_weight: of the squared error of the change from pose to pose, against that of poses.
+        time_mean: of the time on the line, a normal variable of standard deviation 1 before a
+            sigmoid; below 0, noisy points are learned from more often.
+        least_time_left: to the end of the line in the loss's weight, where the velocity's would be
+            infinite.
+
+        mirror_probability: that a window is mirrored, left for right.
+        tempo_change: most of the change of the logarithm of the tempo, and of vigour with it.
+        mfcc_offset_noise: of the MFCC of a window, all frames alike, standard deviations.
+        mfcc_noise: of each frame.
+        unheard_probability: that the music is not told; likewise, that the place in the phrase is
+            not.
+        known_noise: of what is known of the dance, standard deviations: in use it comes from the
+            model itself.
+        known_half: probability that the first half is known, as when a dance goes on.
+        known_start: that a few poses are, to begin with.
+        known_ends: that all but a gap is.
+        known_parts: that parts of the body are.
+        known_parts_too: that parts of the body are known beside what else is.
+        least_epoch: windows an epoch; a small set is repeated.
     """
 
+    # Network
     counts: int = 16
     components: int = 176
     width: int = 192
     depth: int = 5
     heads: int = 6
     n_mfcc: int = 13
+    # Optimiser
     learning_rate: float = 8e-4
+    beta1: float = 0.9
+    beta2: float = 0.98
+    weight_decay: float = 0.01
+    warm_up_steps: int = 200
     steps: int = 8000
+    final_rate_factor: float = 0.1
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.999
+    # Loss
+    change_weight: float = 0.25
+    time_mean: float = -0.4
+    least_time_left: float = 0.1
+    # Augmentation
+    mirror_probability: float = 0.5
+    tempo_change: float = 0.12
+    mfcc_offset_noise: float = 0.3
+    mfcc_noise: float = 0.1
+    unheard_probability: float = 0.3
+    known_noise: float = 0.03
+    known_half: float = 0.55
+    known_start: float = 0.1
+    known_ends: float = 0.15
+    known_parts: float = 0.1
+    known_parts_too: float = 0.05
+    least_epoch: int = 4096
 
     def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            positive=["learning_rate", "least_time_left", "gradient_clip"],
+            not_negative=[
+                "weight_decay",
+                "change_weight",
+                "tempo_change",
+                "mfcc_offset_noise",
+                "mfcc_noise",
+                "known_noise",
+            ],
+            fractions=[
+                "final_rate_factor",
+                "ema_decay",
+                "mirror_probability",
+                "unheard_probability",
+                "known_half",
+                "known_start",
+                "known_ends",
+                "known_parts",
+                "known_parts_too",
+            ],
+            at_least_1=["warm_up_steps", "least_epoch"],
+        )
         sizes = self.counts, self.components, self.width, self.depth, self.heads, self.steps
         if min(sizes) < 1 or self.components > FRAMES * CHANNELS:
             raise ValueError("all of them must be at least 1, components at most 909")
         if self.counts % 2 or self.width % (2 * self.heads):
             raise ValueError("counts must be even, width a multiple of 2 * heads")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError("beta1 and beta2 must be at least 0 and below 1")
+        if self.known_half + self.known_start + self.known_ends + self.known_parts > 1:
+            raise ValueError("known_half, _start, _ends and _parts must not be above 1 together")
 
     @property
     def window(self) -> int:
@@ -131,28 +215,31 @@ class Denoiser(nn.Module):
         mfcc: torch.Tensor,
         context: torch.Tensor,
     ) -> torch.Tensor:
+        # Shapes below: K = config.counts, D = config.components, F = FRAMES * CHANNELS.
+        # (N, K, F), (N, K, F), (N, K, FRAMES * (n_mfcc + CONTEXT)): a count is a token.
         point, mask, music = (
             rows.unflatten(1, (-1, FRAMES)).flatten(2)
             for rows in (point, mask, torch.cat([mfcc, context], -1))
         )
         # Not in half precision: what is nearly done must not be spoilt.
         with torch.autocast(point.device.type, enabled=False):
-            along = time[:, None, None]
-            components = point @ self.basis.T
-            noisy = along.square() * self.variance + (1 - along).square()
-            scaled = components / noisy.sqrt()
-            known = (mask * point) @ self.basis.T
+            along = time[:, None, None]  # (N, 1, 1)
+            components = point @ self.basis.T  # (N, K, D)
+            noisy = along.square() * self.variance + (1 - along).square()  # (N, 1, D) variance
+            scaled = components / noisy.sqrt()  # (N, K, D)
+            known = (mask * point) @ self.basis.T  # (N, K, D)
             # How much of each component is known.
-            share = mask @ self.basis.square().T
+            share = mask @ self.basis.square().T  # (N, K, D) in [0, 1]
+        # (N, K, width)
         tokens = self.enter(torch.cat([scaled, known, share, music], -1)) + self.position
-        angles = time.unsqueeze(1) * self.frequencies
+        angles = time.unsqueeze(1) * self.frequencies  # (N, width / 2)
         modulation = self.modulation(self.time(torch.cat([angles.sin(), angles.cos()], -1)))
-        modulation = modulation.unflatten(-1, (6, -1))
+        modulation = modulation.unflatten(-1, (6, -1))  # (N, 6, width)
         for block in self.blocks:
             tokens = block(tokens, modulation)
-        found = self.leave(self.norm(tokens))
+        found = self.leave(self.norm(tokens))  # (N, K, D)
         with torch.autocast(point.device.type, enabled=False):
             guess = along * self.variance / noisy * components
             error = (1 - along) * (self.variance / noisy).sqrt()
-            dance = (guess + error * found.float()) @ self.basis
+            dance = (guess + error * found.float()) @ self.basis  # (N, K, F)
         return dance.unflatten(-1, (FRAMES, -1)).flatten(1, 2)

@@ -17,13 +17,12 @@ from dancing.card import read
 from dancing.data.dataset import Clip
 from dancing.motion.flow.card import Card
 from dancing.motion.flow.data import Phrases, principal_components
-from dancing.motion.flow.features import CONTEXT, FRAMES
+from dancing.motion.flow.features import CONTEXT
 from dancing.motion.flow.network import Config, Denoiser
 from dancing.training.module import TrainingModule, moving_average
 
 _SCALE = ("mean", "std", "change_std", "music")
 BATCH_SIZE, EPOCHS = 64, 100
-_NEAREST = 0.1  # to the end of the line, where the velocity's weight would be infinite
 
 
 class Training(TrainingModule):
@@ -38,17 +37,22 @@ class Training(TrainingModule):
             self.network.basis.copy_(origin["basis"])
             self.network.variance.copy_(origin["variance"])
         # What dances: an average over the last steps.
-        self.averaged = moving_average(self.network)
+        self.averaged = moving_average(self.network, config.ema_decay)
         self.spread = nn.Buffer(torch.tensor(origin["change_std"]))
         self._examples: dict[str, torch.Tensor] = {}
 
     def losses(
-        self, network: nn.Module, batch: dict[str, torch.Tensor], time: torch.Tensor
+        self,
+        network: nn.Module,
+        batch: dict[str, torch.Tensor],
+        time: torch.Tensor,
+        random: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean squared errors (N,) of the dance and of its change from pose to pose."""
         dance, known, mask = batch["dance"], batch["known"], batch["mask"]
         along = time[:, None, None]
-        point = along * dance + (1 - along) * torch.randn_like(dance)
+        noise = torch.randn(dance.shape, generator=random, device=dance.device)
+        point = along * dance + (1 - along) * noise
         point = torch.where(mask > 0, known, point)
         found = network(point, time, mask, batch["mfcc"], batch["context"]).float()
         wanted = batch["valid"][..., None] * (1 - mask)
@@ -58,28 +62,30 @@ class Training(TrainingModule):
         change = (whole - dance).diff(dim=1) / self.spread
         return error, change.square().sum((1, 2)) / share
 
-    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
-        time = torch.sigmoid(torch.randn(len(batch["dance"]), device=self.device) - 0.4)
-        error, change = self.losses(self.network, batch, time)
-        weight = 1 / (1 - time).clamp(min=_NEAREST).square()
-        loss = (weight * (error + 0.25 * change)).mean()
+    def training_step(self, batch: dict[str, torch.Tensor], step: int) -> torch.Tensor:
+        random = self.random(step)
+        normal = torch.randn(len(batch["dance"]), generator=random, device=self.device)
+        time = torch.sigmoid(normal + self.config.time_mean)
+        error, change = self.losses(self.network, batch, time, random)
+        weight = 1 / (1 - time).clamp(min=self.config.least_time_left).square()
+        loss = (weight * (error + self.config.change_weight * change)).mean()
         self.log_dict({"train_error": error.mean(), "train_change": change.mean()}, prog_bar=True)
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        self.clip_gradients(optimizer, gradient_clip_val=1.0)
+        self.clip_gradients(optimizer, gradient_clip_val=self.config.gradient_clip)
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        super().optimizer_step(*args, **options)
+        # Not at the end of the batch, after checkpoints are written.
         self.averaged.update_parameters(self.network)
 
     def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
         # The same times and noise each time, so that the figures can be compared.
-        with torch.random.fork_rng():
-            torch.manual_seed(index)
-            time = (torch.arange(len(batch["dance"]), device=self.device) + 0.5) / len(
-                batch["dance"]
-            )
-            error, change = self.losses(self.averaged, batch, time)
+        random = torch.Generator(self.device).manual_seed(index)
+        count = len(batch["dance"])
+        time = (torch.arange(count, device=self.device) + 0.5) / count
+        error, change = self.losses(self.averaged, batch, time, random)
         self.log_dict({"val_error": error.mean(), "val_change": change.mean()}, prog_bar=True)
         if index == 0:
             self._examples = batch
@@ -88,17 +94,18 @@ class Training(TrainingModule):
         self._examples = self._examples or batch
 
     def configure_optimizers(self) -> Any:
+        config = self.config
         optimizer = torch.optim.AdamW(
             self.network.parameters(),
-            lr=self.config.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=0.01,
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
         )
-        steps = self.config.steps
+        final = config.final_rate_factor
 
         def rate(step: int) -> float:
-            falling = 0.1 + 0.45 * (1 + math.cos(math.pi * min(step / steps, 1)))
-            return min(step / 200, 1) * falling
+            wave = 1 + math.cos(math.pi * min(step / config.steps, 1))
+            return min(step / config.warm_up_steps, 1) * (final + (1 - final) / 2 * wave)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {
@@ -168,10 +175,9 @@ def data(
     Args:
         known: the card's entry of the model that is trained further, whose scale is kept.
     """
-    shape = config.counts, FRAMES, config.n_mfcc
     facts = None if known is None else {key: known[key] for key in _SCALE}
-    train = Phrases(kept, *shape, augment=True, facts=facts)
+    train = Phrases(kept, config, augment=True, facts=facts)
     # Figures on the same scale.
-    held = Phrases(held_out, *shape, augment=False, facts=train.facts) if held_out else None
+    held = Phrases(held_out, config, augment=False, facts=train.facts) if held_out else None
     basis, variance = principal_components(train, config.components)
     return train, held, train.facts | {"basis": basis, "variance": variance}

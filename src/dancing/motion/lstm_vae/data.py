@@ -12,7 +12,8 @@ from torch.utils.data import Dataset as TorchDataset
 from dancing.body.poses import body_frame
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
-from dancing.motion.flow.data import _MIN_EPOCH
+from dancing.motion.lstm_vae.network import Config
+from dancing.training.sampler import Draw, with_random
 
 
 class Windows(TorchDataset[dict[str, torch.Tensor]]):
@@ -20,16 +21,17 @@ class Windows(TorchDataset[dict[str, torch.Tensor]]):
 
     Args:
         clips: clips of open datasets; those without sound, or too short, are left out.
-        window: T.
-        n_mfcc: features a frame that the model wants.
+        config: the model's, with the windows' dimensions.
         augment: shift windows at random and repeat a small set, so that an epoch is not too short.
 
     Raises:
         DancingError: when no clip fits.
     """
 
-    def __init__(self, clips: Sequence[Clip], window: int, n_mfcc: int, *, augment: bool) -> None:
+    def __init__(self, clips: Sequence[Clip], config: Config, *, augment: bool) -> None:
+        window, n_mfcc = config.window, config.n_mfcc
         self._window = window
+        self._hop = max(1, window // config.hops)
         self._augment = augment
         self._clips: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._starts: list[tuple[int, int]] = []
@@ -43,23 +45,24 @@ class Windows(TorchDataset[dict[str, torch.Tensor]]):
                     f"clip '{clip.name}' has {features.shape[1]} MFCC, the model wants {n_mfcc}"
                 )
             poses = body_frame(clip.landmarks, clip.aspect).astype(np.float32)
-            stops = range(0, len(clip) - window + 1, max(1, window // 8))
+            stops = range(0, len(clip) - window + 1, self._hop)
             self._starts += [(len(self._clips), start) for start in stops]
             self._clips.append((torch.from_numpy(features), torch.from_numpy(poses)))
         if not self._clips:
             raise DancingError(
                 f"no clip has sound and at least {window} frames; training motion needs both"
             )
-        self._repeats = -(-_MIN_EPOCH // len(self._starts)) if augment else 1
+        self._repeats = -(-config.least_epoch // len(self._starts)) if augment else 1
 
     def __len__(self) -> int:
         return len(self._starts) * self._repeats
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, draw: Draw | int) -> dict[str, torch.Tensor]:
+        index, random = with_random(draw)
         which, start = self._starts[index % len(self._starts)]
         mfcc, poses = self._clips[which]
         if self._augment:
-            shift = int(torch.randint(0, max(1, self._window // 8), ()))
+            shift = int(random.integers(self._hop))
             start = min(start + shift, len(poses) - self._window)
         stop = start + self._window
         return {"mfcc": mfcc[start:stop], "poses": poses[start:stop]}

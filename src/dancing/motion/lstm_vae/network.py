@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from dancing.body.skeleton import N_LANDMARKS
+from dancing.training.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class Config:
         kl_weight: factor of the KL term. At 1, the textbook loss, z soon carries nothing and
             every window is the mean pose; the shipped weights use less (their card says).
         learning_rate: of Adam.
+        beta1: decay of Adam's first moment, a step.
+        beta2: of its second moment.
+        hops: a window begins every so many parts of one, shifted at random by up to one such part.
+        least_epoch: windows an epoch; a small set is repeated.
     """
 
     window: int = 120
@@ -35,10 +40,22 @@ class Config:
     latent_dim: int = 32
     kl_weight: float = 1.0
     learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    hops: int = 8
+    least_epoch: int = 4096
 
     def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            positive=["learning_rate"],
+            not_negative=["kl_weight"],
+            at_least_1=["hops", "least_epoch"],
+        )
         if self.window < 2 or min(self.n_mfcc, self.units, self.latent_dim) < 1:
             raise ValueError("window must be at least 2, dimensions at least 1")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError("beta1 and beta2 must be at least 0 and below 1")
 
 
 class LstmVae(nn.Module):

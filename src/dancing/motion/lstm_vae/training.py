@@ -33,17 +33,20 @@ class Training(TrainingModule):
         self.mfcc_std = nn.Buffer(torch.tensor(origin["mfcc_std"]))
         self._examples: dict[str, torch.Tensor] = {}
 
-    def losses(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def losses(
+        self, batch: dict[str, torch.Tensor], random: torch.Generator | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Reconstruction error (MSE, torso lengths squared) and KL divergence (nats a window)."""
         mfcc = (batch["mfcc"] - self.mfcc_mean) / self.mfcc_std
-        noise = torch.randn(len(mfcc), self.config.latent_dim, device=mfcc.device)
+        shape = len(mfcc), self.config.latent_dim
+        noise = torch.randn(shape, generator=random, device=mfcc.device)
         poses, mean, log_var = self.network(mfcc, noise)
         mean, log_var = mean.float(), log_var.float()
         divergence = -0.5 * (1 + log_var - mean.square() - log_var.exp()).sum(1).mean()
         return nn.functional.mse_loss(poses.float(), batch["poses"]), divergence
 
-    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
-        reconstruction, divergence = self.losses(batch)
+    def training_step(self, batch: dict[str, torch.Tensor], step: int) -> torch.Tensor:
+        reconstruction, divergence = self.losses(batch, self.random(step))
         loss = reconstruction + self.config.kl_weight * divergence
         self.log_dict(
             {"train_loss": loss, "train_mse": reconstruction, "train_kl": divergence},
@@ -52,7 +55,9 @@ class Training(TrainingModule):
         return loss
 
     def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
-        reconstruction, divergence = self.losses(batch)
+        # The same noise each time, so that the figures can be compared.
+        random = torch.Generator(self.device).manual_seed(index)
+        reconstruction, divergence = self.losses(batch, random)
         self.log_dict({"val_mse": reconstruction, "val_kl": divergence}, prog_bar=True)
         if index == 0:
             self._examples = batch
@@ -61,7 +66,12 @@ class Training(TrainingModule):
         self._examples = self._examples or batch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.config.learning_rate, fused=True)
+        return torch.optim.Adam(
+            self.parameters(),
+            lr=self.config.learning_rate,
+            betas=(self.config.beta1, self.config.beta2),
+            fused=True,
+        )
 
     def figure(self) -> NDArray[np.uint8]:
         """Three windows: real poses over time above generated ones."""
@@ -94,9 +104,7 @@ def data(
     **_: Any,
 ) -> tuple[Windows, Windows | None, dict[str, Any]]:
     """Training and validation data, and what `Training` needs to know of them."""
-    windows = Windows(kept, config.window, config.n_mfcc, augment=True)
+    windows = Windows(kept, config, augment=True)
     long_enough = [clip for clip in held_out if len(clip) >= config.window]
-    validation = (
-        Windows(long_enough, config.window, config.n_mfcc, augment=False) if long_enough else None
-    )
+    validation = Windows(long_enough, config, augment=False) if long_enough else None
     return windows, validation, windows.feature_statistics()
