@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shlex
 
 import numpy as np
 import onnx
@@ -575,6 +576,62 @@ def test_command_line_writes_all_that_it_was_asked_for(
         assert done.exit_code == 0, done.output
         assert all(file.stat().st_size for file in files)
         assert f"{stage}.json" in done.output and "\x1b" not in done.output
+
+
+def test_reports_name_no_folders_and_their_command_makes_them_again(
+    tmp_path, films, no_estimator, monkeypatch
+):
+    private = tmp_path / "private folder"
+    (private / "new songs").mkdir(parents=True)
+    me = a_bundle(private / "me", ["song a.mp3"])
+    with DatasetWriter(private / "moves.h5") as writer:
+        a_clip(writer, "a", 100, 0, seconds=2, song="song a.mp3")
+    (private / "films.h5").write_bytes(films.read_bytes())
+    media.write_wav(private / "new songs" / "new.wav", media.clicks(4, 120))
+    # A server makes reports too: its command line is not what made them.
+    monkeypatch.setattr("sys.argv", [str(private / "server.py"), "--share"])
+    moves, pictures = private / "moves.h5", private / "films.h5"
+    report = motion.evaluate(
+        me, [moves], songs=private / "new songs", seeds=1, seed=2, include_training=True
+    )
+    words = ["motion", "--data", moves, "--songs", private / "new songs", "--seeds", 1]
+    words += ["--seed", 2, "--include-training"]
+    assert command_of(report, words, me, monkeypatch) == (
+        "dancing evaluate motion --bundle me --data moves.h5 --songs 'new songs' --seeds 1 "
+        "--seed 2 --include-training"
+    )
+    with pytest.warns(DancingWarning):
+        report = image.evaluate(me, [str(pictures)], train_data=[pictures], frames=6)
+    words = ["image", "--data", pictures, "--train-data", pictures, "--frames", 6]
+    assert command_of(report, words, me, monkeypatch) == (
+        "dancing evaluate image --bundle me --data films.h5 --train-data films.h5 --frames 6"
+    )
+    with pytest.warns(DancingWarning):
+        report = image.evaluate(me, [pictures])
+    assert report.facts["command"] == "dancing evaluate image --bundle me --data films.h5"
+
+
+def command_of(report, words, bundle, monkeypatch):
+    """The command of a report, checked: nothing that is written holds a folder's name.
+
+    The report is made once more by the command line with full paths, and by its own command
+    where the files are.
+    """
+    folder = bundle.parent
+    report.save_json(folder / "python.json")
+    report.save_markdown(folder / "python.md")
+    monkeypatch.chdir(folder)
+    words = ["evaluate", *words, "--bundle", bundle, "--card", "--json", folder / "full.json"]
+    again = [*shlex.split(report.facts["command"])[1:], "--json", "again.json"]
+    for line in (words, again):
+        done = CliRunner().invoke(app, list(map(str, line)))
+        assert done.exit_code == 0, done.output
+    written = [folder / name for name in ("python.json", "python.md", "full.json", "again.json")]
+    texts = [file.read_text() for file in (*written, bundle / "card.json")]
+    assert texts[0] == texts[2] == texts[3]
+    assert json.dumps(report.facts["command"])[1:-1] in texts[-1], "in the card"
+    assert not any(folder.name in text or "server" in text for text in texts)
+    return report.facts["command"]
 
 
 def test_command_line_refuses_in_one_line(bundle, dances):

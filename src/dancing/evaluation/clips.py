@@ -37,15 +37,21 @@ def command(
         options: by the names of the command's, those that were not left at their defaults; None
             and False are left out.
     """
-    words = ["dancing", "evaluate", stage, "--bundle", bundle.path.name]
+    words = ["dancing", "evaluate", stage, "--bundle", file_names([bundle.path])[0]]
     for option, paths in (("--data", data), ("--train-data", train_data)):
-        words += [word for path in paths for word in (option, Path(path).name)]
+        words += [word for name in file_names(paths) for word in (option, name)]
     for name, value in options.items():
         if value is not None and value is not False:
             words.append(f"--{name.replace('_', '-')}")
             if value is not True:
-                words.append(value.name if isinstance(value, Path) else str(value))
+                words.append(file_names([value])[0] if isinstance(value, Path) else str(value))
     return shlex.join(words)
+
+
+def file_names(paths: Sequence[str | Path]) -> list[str]:
+    """The names of files and folders without the folders that they lie in."""
+    # Of '.' too, which has no name of its own.
+    return [Path(path).absolute().name for path in paths]
 
 
 def trained_on(bundle: Bundle, stage: str) -> frozenset[str]:

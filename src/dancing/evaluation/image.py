@@ -16,7 +16,15 @@ from dancing.bundle import Bundle
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
 from dancing.evaluation import plots
-from dancing.evaluation.clips import group, mean_figure, opened, ratio_figure, unseen
+from dancing.evaluation.clips import (
+    command,
+    file_names,
+    group,
+    mean_figure,
+    opened,
+    ratio_figure,
+    unseen,
+)
 from dancing.evaluation.table import Column, Figure, Report, Row
 from dancing.image.dancer import Dancer
 from dancing.listener import Listener
@@ -216,8 +224,16 @@ def evaluate(
     )
     notes.append("intervals by resampling songs or sources")
     facts |= {
-        "data": [str(path) for path in data],
-        "train_data": [str(path) for path in train_data],
+        "command": command(
+            "image",
+            bundle,
+            data,
+            train_data,
+            frames=None if frames == FRAMES else frames,
+            include_training=include_training,
+        ),
+        "data": file_names(data),
+        "train_data": file_names(train_data),
         "frames": total,
         "size": list(dancer.size),
         "view": list(dancer.view),

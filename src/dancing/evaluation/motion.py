@@ -16,7 +16,16 @@ from dancing.bundle import DEFAULT, Bundle, embedded
 from dancing.data.dataset import Clip, source_hash
 from dancing.errors import DancingError
 from dancing.evaluation import plots
-from dancing.evaluation.clips import group, mean_figure, opened, ratio_figure, trained_on, unseen
+from dancing.evaluation.clips import (
+    command,
+    file_names,
+    group,
+    mean_figure,
+    opened,
+    ratio_figure,
+    trained_on,
+    unseen,
+)
 from dancing.evaluation.table import Column, Figure, Report, Row
 from dancing.files import MEDIA_SUFFIXES, expand
 from dancing.listener import Listener
@@ -42,6 +51,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+SEEDS = 3
+"""Dances a clip and row by default."""
 WINDOW = 10.0
 """Seconds of a window; sets of windows are compared as distributions."""
 SHORTEST = 1.0
@@ -109,7 +120,7 @@ def evaluate(
     *,
     train_data: Sequence[str | Path] = (),
     songs: str | Path | None = None,
-    seeds: int = 3,
+    seeds: int = SEEDS,
     seed: int = 0,
     include_training: bool = False,
     plot: str | Path | None = None,
@@ -242,8 +253,18 @@ def evaluate(
     if plot is not None:
         _plot(plot, pieces, rows, model, choreographer, seed)
     facts |= {
-        "data": [str(path) for path in data],
-        "train_data": [str(path) for path in train_data],
+        "command": command(
+            "motion",
+            bundle,
+            data,
+            train_data,
+            songs=None if songs is None else Path(songs),
+            seeds=None if seeds == SEEDS else seeds,
+            seed=seed or None,
+            include_training=include_training,
+        ),
+        "data": file_names(data),
+        "train_data": file_names(train_data),
         "seed": seed,
         "seeds": seeds,
         "seconds": round(sum(piece.poses.duration for piece in pieces), 1),
