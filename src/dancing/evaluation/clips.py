@@ -1,4 +1,4 @@
-"""Which clips are scored, and what was found on them as a figure with its interval."""
+"""Which clips are scored, and means and ratios of what was found on them, with intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from dancing.bundle import Bundle
 from dancing.data.dataset import Clip, Dataset, source_hash
 from dancing.errors import DancingError
-from dancing.evaluation.table import Figure
+from dancing.evaluation.table import Estimate
 from dancing.metrics import bootstrap_interval
 
 
@@ -116,14 +116,14 @@ def group(clip: Clip) -> str:
     return source_hash(clip.split_key)
 
 
-def mean_figure(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Figure | None:
-    """The mean over clips or frames, with its interval; see `ratio_figure`."""
-    return ratio_figure(values, [1.0] * len(values), groups, seed)
+def mean_estimate(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Estimate | None:
+    """The mean over clips or frames, with its interval; see `ratio_estimate`."""
+    return ratio_estimate(values, [1.0] * len(values), groups, seed)
 
 
-def ratio_figure(
+def ratio_estimate(
     values: Sequence[float], references: Sequence[float], groups: Sequence[str], seed: int = 0
-) -> Figure | None:
+) -> Estimate | None:
     """sum(values) / sum(references), with a 95 % interval by resampling their groups.
 
     Clips of one song are not independent, so whole groups are drawn, values and references
@@ -141,8 +141,8 @@ def ratio_figure(
         return tops[index].sum(axis) / bottoms[index].sum(axis)
 
     if len(names) < 2:
-        return Figure(ratio)
+        return Estimate(ratio)
     # Few groups may all be drawn without reference; then there is no interval.
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = bootstrap_interval(np.arange(len(names)), seed, statistic=statistic)
-    return Figure(ratio, *ends) if np.isfinite(ends).all() else Figure(ratio)
+    return Estimate(ratio, *ends) if np.isfinite(ends).all() else Estimate(ratio)

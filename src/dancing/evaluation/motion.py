@@ -20,13 +20,13 @@ from dancing.evaluation.clips import (
     command,
     file_names,
     group,
-    mean_figure,
+    mean_estimate,
     opened,
-    ratio_figure,
+    ratio_estimate,
     trained_on,
     unseen,
 )
-from dancing.evaluation.table import Column, Figure, Report, Row
+from dancing.evaluation.table import Column, Estimate, Report, Row
 from dancing.files import MEDIA_SUFFIXES, expand
 from dancing.listener import Listener
 from dancing.media import FPS, SAMPLE_RATE
@@ -409,13 +409,13 @@ class _Distances:
         """(windows, d), z-scored."""
         return self._scale[key](np.concatenate([getattr(m, key) for m in measured]))
 
-    def floor(self) -> dict[str, Figure | None]:
+    def floor(self) -> dict[str, Estimate | None]:
         """What real dance itself has."""
         return self.figures([self._real])
 
-    def figures(self, found: Sequence[Sequence[_Measured]]) -> dict[str, Figure | None]:
+    def figures(self, found: Sequence[Sequence[_Measured]]) -> dict[str, Estimate | None]:
         """Figures of a row, given its measures by seed and piece."""
-        figures: dict[str, Figure | None] = {}
+        figures: dict[str, Estimate | None] = {}
         for key in ("kinetic", "geometric"):
             real = self.features(self._real, key)
             rows = [self.features(measured, key) for measured in found]
@@ -425,10 +425,10 @@ class _Distances:
                 energy.append(energy_distance(real[one], there))
                 if len(one) >= 10 * real.shape[1]:
                     frechet.append(frechet_distance(real[one], there))
-            figures[f"energy_{key}"] = Figure(float(np.mean(energy))) if energy else None
-            figures[f"fid_{key}"] = Figure(float(np.mean(frechet))) if frechet else None
+            figures[f"energy_{key}"] = Estimate(float(np.mean(energy))) if energy else None
+            figures[f"fid_{key}"] = Estimate(float(np.mean(frechet))) if frechet else None
             if key == "kinetic" and self._halves:
-                figures["diversity"] = Figure(float(np.mean([diversity(row) for row in rows])))
+                figures["diversity"] = Estimate(float(np.mean([diversity(row) for row in rows])))
         return figures
 
 
@@ -443,11 +443,11 @@ def _row(
     of_poses: bool,
 ) -> Row:
     """A row of the table; `of_poses` is False where the poses are those of the real row."""
-    figures: dict[str, Figure | None] = {}
+    figures: dict[str, Estimate | None] = {}
     scored = [k for k, piece in enumerate(pieces) if len(piece.beats)]
     for key in ("recall", "precision", "excess"):
         values = [float(np.mean([getattr(m[k].beats, key) for m in found])) for k in scored]
-        figures[key] = mean_figure(values, [pieces[k].group for k in scored], seed)
+        figures[key] = mean_estimate(values, [pieces[k].group for k in scored], seed)
     if of_poses:
         groups = [piece.group for piece in pieces]
 
@@ -460,8 +460,8 @@ def _row(
             if distances is None:
                 # Songs without a real dance of their own.
                 references = [float(np.mean(references))] * len(pieces)
-            figures[f"{key}_ratio"] = ratio_figure(per_piece(key), references, groups, seed)
-        figures["foot_sliding"] = mean_figure(per_piece("sliding"), groups, seed)
+            figures[f"{key}_ratio"] = ratio_estimate(per_piece(key), references, groups, seed)
+        figures["foot_sliding"] = mean_estimate(per_piece("sliding"), groups, seed)
         if distances is not None:
             figures |= distances.figures(found)
     if name == "real":
