@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shlex
 
 import numpy as np
 import onnx
@@ -20,8 +21,8 @@ from dancing.data.dataset import Dataset, DatasetWriter, source_hash
 from dancing.data.landmarker import Person
 from dancing.errors import DancingError, DancingWarning
 from dancing.evaluation import image, motion
-from dancing.evaluation.clips import ratio_figure
-from dancing.evaluation.table import Figure, Report, Row
+from dancing.evaluation.clips import ratio_estimate
+from dancing.evaluation.table import Estimate, Report, Row
 from dancing.media.video import encode_png
 from dancing.training.train import origins_of, split
 from media import Recorder
@@ -242,9 +243,9 @@ MEANS = ("recall", "precision", "excess", "magnitude_ratio", "jerk_ratio", "foot
 def test_intervals_are_by_song_and_hold_the_mean(report):
     for row in report.rows:
         for key in MEANS:
-            figure = row.figures.get(key)
-            if figure is not None:
-                assert figure.low <= figure.value <= figure.high
+            estimate = row.figures.get(key)
+            if estimate is not None:
+                assert estimate.low <= estimate.value <= estimate.high
     assert set(MEANS) <= set(report.row("lstm-vae").figures)
     noise = report.row("smoothed noise").figures
     assert noise["magnitude_ratio"].low < noise["magnitude_ratio"].high
@@ -258,14 +259,14 @@ def test_intervals_are_by_song_and_hold_the_mean(report):
 
 def test_a_ratio_is_resampled_by_groups_with_its_reference():
     values, groups = [1.0, 2, 3, 4, 50], ["a", "a", "b", "b", "c"]
-    doubled = ratio_figure(values, [v / 2 for v in values], groups)
-    assert doubled == Figure(2.0, 2.0, 2.0)
+    doubled = ratio_estimate(values, [v / 2 for v in values], groups)
+    assert doubled == Estimate(2.0, 2.0, 2.0)
     # Every mean of three of the groups lies between the smallest and the largest group's.
-    mean = ratio_figure(values, [1.0] * 5, groups)
+    mean = ratio_estimate(values, [1.0] * 5, groups)
     assert mean.value == 12 and 1.5 <= mean.low < 12 < mean.high <= 50
-    assert ratio_figure(values, [1.0] * 5, ["a"] * 5) == Figure(12.0)
-    assert ratio_figure([0.0, 0.0], [0.0, 0.0], ["a", "b"]) is None
-    assert ratio_figure([1.0, 1.0], [0.0, 1.0], ["a", "b"]) == Figure(2.0)
+    assert ratio_estimate(values, [1.0] * 5, ["a"] * 5) == Estimate(12.0)
+    assert ratio_estimate([0.0, 0.0], [0.0, 0.0], ["a", "b"]) is None
+    assert ratio_estimate([1.0, 1.0], [0.0, 1.0], ["a", "b"]) == Estimate(2.0)
 
 
 def test_same_seed_same_table_and_another_seed_another(bundle, dances, report):
@@ -391,8 +392,8 @@ def test_exact_pictures_are_no_nan_and_one_does_not_hide_the_rest(tmp_path, film
         report = image.evaluate(exact, [films])
     assert_clean(report, tmp_path)
     # Squared errors are averaged, not decibels: half of the frames exact is 3 dB, not infinity.
-    figure = image._decibels(image.mean_figure([0.0, 4.0], ["a", "a"]))
-    assert figure.value == pytest.approx(42.11 + 10 * math.log10(2), abs=0.005)
+    estimate = image._decibels(image.mean_estimate([0.0, 4.0], ["a", "a"]))
+    assert estimate.value == pytest.approx(42.11 + 10 * math.log10(2), abs=0.005)
 
 
 def test_a_bundle_with_a_plate_is_compared_pixel_by_pixel(tmp_path, no_estimator):
@@ -482,8 +483,8 @@ def test_pose_fidelity_is_that_of_the_estimator_beside_the_real_frames(bundle, f
     assert value(report, "nearest training frame", "pose_error") > 0.1
     # Nothing changes inside the mattes of two films of three, so steadiness has no interval.
     for key in {*POSE_KEYS, *PICTURE_KEYS} - {"steadiness_ratio"}:
-        figure = report.row("nearest training frame").figures[key]
-        assert figure.low <= figure.value <= figure.high
+        estimate = report.row("nearest training frame").figures[key]
+        assert estimate.low <= estimate.value <= estimate.high
     monkeypatch.setattr(Estimator, "__call__", lambda self, picture: [])
     report = image.evaluate(bundle, [films])
     assert value(report, "dcgan", "pck") == 0
@@ -532,8 +533,8 @@ def assert_clean(report, folder):
     for row in content["rows"]:
         assert set(row) == {"name", "figures", "clips"}
         assert set(row["figures"]) == set(content["columns"])
-        for figure in row["figures"].values():
-            assert set(figure) == {"value", "low", "high"}
+        for estimate in row["figures"].values():
+            assert set(estimate) == {"value", "low", "high"}
     return content
 
 
@@ -575,6 +576,62 @@ def test_command_line_writes_all_that_it_was_asked_for(
         assert done.exit_code == 0, done.output
         assert all(file.stat().st_size for file in files)
         assert f"{stage}.json" in done.output and "\x1b" not in done.output
+
+
+def test_reports_name_no_folders_and_their_command_makes_them_again(
+    tmp_path, films, no_estimator, monkeypatch
+):
+    private = tmp_path / "private folder"
+    (private / "new songs").mkdir(parents=True)
+    me = a_bundle(private / "me", ["song a.mp3"])
+    with DatasetWriter(private / "moves.h5") as writer:
+        a_clip(writer, "a", 100, 0, seconds=2, song="song a.mp3")
+    (private / "films.h5").write_bytes(films.read_bytes())
+    media.write_wav(private / "new songs" / "new.wav", media.clicks(4, 120))
+    # A server makes reports too: its command line is not what made them.
+    monkeypatch.setattr("sys.argv", [str(private / "server.py"), "--share"])
+    moves, pictures = private / "moves.h5", private / "films.h5"
+    report = motion.evaluate(
+        me, [moves], songs=private / "new songs", seeds=1, seed=2, include_training=True
+    )
+    words = ["motion", "--data", moves, "--songs", private / "new songs", "--seeds", 1]
+    words += ["--seed", 2, "--include-training"]
+    assert command_of(report, words, me, monkeypatch) == (
+        "dancing evaluate motion --bundle me --data moves.h5 --songs 'new songs' --seeds 1 "
+        "--seed 2 --include-training"
+    )
+    with pytest.warns(DancingWarning):
+        report = image.evaluate(me, [str(pictures)], train_data=[pictures], frames=6)
+    words = ["image", "--data", pictures, "--train-data", pictures, "--frames", 6]
+    assert command_of(report, words, me, monkeypatch) == (
+        "dancing evaluate image --bundle me --data films.h5 --train-data films.h5 --frames 6"
+    )
+    with pytest.warns(DancingWarning):
+        report = image.evaluate(me, [pictures])
+    assert report.facts["command"] == "dancing evaluate image --bundle me --data films.h5"
+
+
+def command_of(report, words, bundle, monkeypatch):
+    """The command of a report, checked: nothing that is written holds a folder's name.
+
+    The report is made once more by the command line with full paths, and by its own command
+    where the files are.
+    """
+    folder = bundle.parent
+    report.save_json(folder / "python.json")
+    report.save_markdown(folder / "python.md")
+    monkeypatch.chdir(folder)
+    words = ["evaluate", *words, "--bundle", bundle, "--card", "--json", folder / "full.json"]
+    again = [*shlex.split(report.facts["command"])[1:], "--json", "again.json"]
+    for line in (words, again):
+        done = CliRunner().invoke(app, list(map(str, line)))
+        assert done.exit_code == 0, done.output
+    written = [folder / name for name in ("python.json", "python.md", "full.json", "again.json")]
+    texts = [file.read_text() for file in (*written, bundle / "card.json")]
+    assert texts[0] == texts[2] == texts[3]
+    assert json.dumps(report.facts["command"])[1:-1] in texts[-1], "in the card"
+    assert not any(folder.name in text or "server" in text for text in texts)
+    return report.facts["command"]
 
 
 def test_command_line_refuses_in_one_line(bundle, dances):
@@ -655,7 +712,7 @@ def test_figures_go_into_the_card_and_the_bundle_stays_whole(tmp_path):
         "a table",
         {"command": "dancing evaluate"},
         (),
-        [Row(name, {"psnr": Figure(27.12346), "pck": None}, [])],
+        [Row(name, {"psnr": Estimate(27.12346), "pck": None}, [])],
         [],
     )
     report.save_to_card(Bundle(folder), "image", name)

@@ -1,4 +1,4 @@
-"""Which clips are scored, and what was found on them as a figure with its interval."""
+"""Which clips are scored, and means and ratios of what was found on them, with intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from dancing.bundle import Bundle
 from dancing.data.dataset import Clip, Dataset, source_hash
 from dancing.errors import DancingError
-from dancing.evaluation.table import Figure
+from dancing.evaluation.table import Estimate
 from dancing.metrics import bootstrap_interval
 
 
@@ -37,15 +37,21 @@ def command(
         options: by the names of the command's, those that were not left at their defaults; None
             and False are left out.
     """
-    words = ["dancing", "evaluate", stage, "--bundle", bundle.path.name]
+    words = ["dancing", "evaluate", stage, "--bundle", file_names([bundle.path])[0]]
     for option, paths in (("--data", data), ("--train-data", train_data)):
-        words += [word for path in paths for word in (option, Path(path).name)]
+        words += [word for name in file_names(paths) for word in (option, name)]
     for name, value in options.items():
         if value is not None and value is not False:
             words.append(f"--{name.replace('_', '-')}")
             if value is not True:
-                words.append(value.name if isinstance(value, Path) else str(value))
+                words.append(file_names([value])[0] if isinstance(value, Path) else str(value))
     return shlex.join(words)
+
+
+def file_names(paths: Sequence[str | Path]) -> list[str]:
+    """The names of files and folders without the folders that they lie in."""
+    # Of '.' too, which has no name of its own.
+    return [Path(path).absolute().name for path in paths]
 
 
 def trained_on(bundle: Bundle, stage: str) -> frozenset[str]:
@@ -110,14 +116,14 @@ def group(clip: Clip) -> str:
     return source_hash(clip.split_key)
 
 
-def mean_figure(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Figure | None:
-    """The mean over clips or frames, with its interval; see `ratio_figure`."""
-    return ratio_figure(values, [1.0] * len(values), groups, seed)
+def mean_estimate(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Estimate | None:
+    """The mean over clips or frames, with its interval; see `ratio_estimate`."""
+    return ratio_estimate(values, [1.0] * len(values), groups, seed)
 
 
-def ratio_figure(
+def ratio_estimate(
     values: Sequence[float], references: Sequence[float], groups: Sequence[str], seed: int = 0
-) -> Figure | None:
+) -> Estimate | None:
     """sum(values) / sum(references), with a 95 % interval by resampling their groups.
 
     Clips of one song are not independent, so whole groups are drawn, values and references
@@ -135,8 +141,8 @@ def ratio_figure(
         return tops[index].sum(axis) / bottoms[index].sum(axis)
 
     if len(names) < 2:
-        return Figure(ratio)
+        return Estimate(ratio)
     # Few groups may all be drawn without reference; then there is no interval.
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = bootstrap_interval(np.arange(len(names)), seed, statistic=statistic)
-    return Figure(ratio, *ends) if np.isfinite(ends).all() else Figure(ratio)
+    return Estimate(ratio, *ends) if np.isfinite(ends).all() else Estimate(ratio)

@@ -16,8 +16,16 @@ from dancing.bundle import Bundle
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
 from dancing.evaluation import plots
-from dancing.evaluation.clips import group, mean_figure, opened, ratio_figure, unseen
-from dancing.evaluation.table import Column, Figure, Report, Row
+from dancing.evaluation.clips import (
+    command,
+    file_names,
+    group,
+    mean_estimate,
+    opened,
+    ratio_estimate,
+    unseen,
+)
+from dancing.evaluation.table import Column, Estimate, Report, Row
 from dancing.image.dancer import Dancer
 from dancing.listener import Listener
 from dancing.media.video import cut, resize
@@ -216,8 +224,16 @@ def evaluate(
     )
     notes.append("intervals by resampling songs or sources")
     facts |= {
-        "data": [str(path) for path in data],
-        "train_data": [str(path) for path in train_data],
+        "command": command(
+            "image",
+            bundle,
+            data,
+            train_data,
+            frames=None if frames == FRAMES else frames,
+            include_training=include_training,
+        ),
+        "data": file_names(data),
+        "train_data": file_names(train_data),
         "frames": total,
         "size": list(dancer.size),
         "view": list(dancer.view),
@@ -357,7 +373,7 @@ def _row(
     tallies: Sequence[dict[str, _Tally]],
     poses: Sequence[dict[str, _PoseSums]] | None,
 ) -> Row:
-    figures: dict[str, Figure | None] = {}
+    figures: dict[str, Estimate | None] = {}
 
     def pooled(key: str, of: str = name) -> list[float]:
         """Values of all frames."""
@@ -371,15 +387,15 @@ def _row(
     if name != _REAL:
         for part in ("person", "frame"):
             mse, similarity = f"mse_{part}", f"ssim_{part}"
-            figures[f"psnr_{part}"] = _decibels(mean_figure(pooled(mse), by_frame(mse)))
-            figures[similarity] = mean_figure(pooled(similarity), by_frame(similarity))
+            figures[f"psnr_{part}"] = _decibels(mean_estimate(pooled(mse), by_frame(mse)))
+            figures[similarity] = mean_estimate(pooled(similarity), by_frame(similarity))
     for key, title in (("sharpness", "sharpness_ratio"), ("changes", "steadiness_ratio")):
-        figures[title] = ratio_figure(pooled(key), pooled(key, _REAL), by_frame(key))
+        figures[title] = ratio_estimate(pooled(key), pooled(key, _REAL), by_frame(key))
     if poses is not None:
         own, real = [clip[name] for clip in poses], [clip[_REAL] for clip in poses]
         figures |= _pose_figures(own, groups)
         right = [sums.right for sums in own]
-        figures["pck_ratio"] = ratio_figure(right, [sums.right for sums in real], groups)
+        figures["pck_ratio"] = ratio_estimate(right, [sums.right for sums in real], groups)
     details = []
     for index, (clip, tally) in enumerate(zip(clips, tallies, strict=True)):
         mine = tally[name]
@@ -429,21 +445,21 @@ def _pose_sums(tally: _Tally, wanted: _Asked, dancer: Dancer) -> _PoseSums:
     return _PoseSums(count, right, there, there * error)
 
 
-def _pose_figures(sums: Sequence[_PoseSums], groups: Sequence[str]) -> dict[str, Figure | None]:
+def _pose_figures(sums: Sequence[_PoseSums], groups: Sequence[str]) -> dict[str, Estimate | None]:
     asked, right, found, errors = zip(*sums, strict=True)
     return {
-        "pck": ratio_figure(right, asked, groups),
-        "pose_error": ratio_figure(errors, found, groups),
+        "pck": ratio_estimate(right, asked, groups),
+        "pose_error": ratio_estimate(errors, found, groups),
     }
 
 
-def _decibels(mse: Figure | None) -> Figure | None:
+def _decibels(mse: Estimate | None) -> Estimate | None:
     """The PSNR of a mean squared error and its interval."""
     if mse is None:
         return None
     if mse.low is None or mse.high is None:
-        return Figure(decibels(mse.value))
-    return Figure(decibels(mse.value), decibels(mse.high), decibels(mse.low))
+        return Estimate(decibels(mse.value))
+    return Estimate(decibels(mse.value), decibels(mse.high), decibels(mse.low))
 
 
 def _own_decibels(tallies: Sequence[dict[str, _Tally]], name: str) -> str:

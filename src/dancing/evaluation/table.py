@@ -28,7 +28,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A value, with the ends of its 95 % interval where it has one."""
 
     value: float
@@ -42,12 +42,12 @@ class Row:
 
     Attributes:
         name: what it is.
-        figures: by column key; None, or no entry, where a figure is not defined.
+        figures: by column key; None, or no entry, where there is no value.
         details: the values of every clip.
     """
 
     name: str
-    figures: dict[str, Figure | None]
+    figures: dict[str, Estimate | None]
     details: list[dict[str, Any]]
 
 
@@ -83,7 +83,7 @@ class Report:
                 {
                     "name": row.name,
                     "figures": {
-                        column.key: _plain_figure(row.figures.get(column.key))
+                        column.key: _plain_estimate(row.figures.get(column.key))
                         for column in self.columns
                     },
                     "clips": row.details,
@@ -118,9 +118,9 @@ class Report:
         if not path.is_file():
             raise DancingError(f"{bundle.path}: figures are written into the card of a folder only")
         figures = {
-            key: round(figure.value, 4)
-            for key, figure in self.row(name).figures.items()
-            if figure is not None and math.isfinite(figure.value)
+            key: round(estimate.value, 4)
+            for key, estimate in self.row(name).figures.items()
+            if estimate is not None and math.isfinite(estimate.value)
         }
         found = {"of": self.title, "command": self.facts["command"], **figures}
         card = replace(bundle.card, figures=bundle.card.figures | {stage: found}).to_json()
@@ -183,11 +183,11 @@ class Report:
         return [title, *cells]
 
 
-def _cell(figure: Figure | None, digits: int, interval: bool) -> str:
-    if figure is None or not math.isfinite(figure.value):
+def _cell(estimate: Estimate | None, digits: int, interval: bool) -> str:
+    if estimate is None or not math.isfinite(estimate.value):
         return ABSENT
-    text = _number(figure.value, digits)
-    ends = [end for end in (figure.low, figure.high) if end is not None and math.isfinite(end)]
+    text = _number(estimate.value, digits)
+    ends = [end for end in (estimate.low, estimate.high) if end is not None and math.isfinite(end)]
     if not interval or len(ends) < 2:
         return text
     return f"{text} [{_number(ends[0], digits)}, {_number(ends[1], digits)}]"
@@ -198,10 +198,10 @@ def _number(value: float, digits: int) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def _plain_figure(figure: Figure | None) -> dict[str, float | None]:
-    if figure is None:
+def _plain_estimate(estimate: Estimate | None) -> dict[str, float | None]:
+    if estimate is None:
         return {"value": None, "low": None, "high": None}
-    return {"value": figure.value, "low": figure.low, "high": figure.high}
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _finite(value: Any) -> Any:
