@@ -104,7 +104,7 @@ def test_a_run_folder_holds_figures_and_a_checkpoint_with_its_dimensions(runs):
             "hyper_parameters"
         ]
         assert hyper["origin"]["stage"] == stage
-        assert len(hyper["origin"]["sources"]) == 10
+        assert len(hyper["origin"]["history"][-1]["sources"]) == 10
     assert hyper["config"] == {
         "learning_rate": 0.0002, "beta1": 0.5, "beta2": 0.999, "l1_weight": 50.0,
     }  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import random
-import re
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from dancing.files import example_song
 from dancing.image.background import TRANSPARENT
 from dancing.image.dancer import STYLES
 from dancing.listener import Listener, Renamed
+from dancing.studio.inputs import brought, given, hex_colour, some, unused
 from dancing.studio.jobs import Workspace
 from dancing.studio.style import PLAY_BOTH
 from dancing.studio.work import IDLE, as_named, follow, say
@@ -84,7 +84,7 @@ class _Studio:
         self._radios: list[gr.Radio] = []
         self._dancers: dict[str, str | Path] = {name: name for name in embedded()}
         for path in dancers:
-            self._dancers[_unused(Bundle(path).name, self._dancers)] = Path(path).resolve()
+            self._dancers[unused(Bundle(path).name, self._dancers)] = Path(path).resolve()
 
     def page(self) -> gr.Blocks:
         """Build it."""
@@ -183,17 +183,17 @@ class _Studio:
         def work(listener: Listener) -> dict[str, Any]:
             with self._workspace.folder() as folder:
                 wishes: dict[str, Any] = {
-                    "song": _brought(song, folder, names),
+                    "song": brought(song, folder, names),
                     "dancer": self._bundle(own, dancer),
-                    "seed": int(_given(seed, "seed")),
+                    "seed": int(given(seed, "seed")),
                     "energy": energy,
-                    "start": _given(start, "start"),
+                    "start": given(start, "start"),
                     "duration": self._duration(length, whole),
                 }
                 background = {
                     _OWN: lambda: None,
-                    _COLOUR: lambda: _hex(colour),
-                    _FILE: lambda: _brought(scene, folder, names),
+                    _COLOUR: lambda: hex_colour(colour),
+                    _FILE: lambda: brought(scene, folder, names),
                     _NOTHING: lambda: TRANSPARENT,
                 }[behind]()
                 video = folder / f"dance{'.webm' if background == TRANSPARENT else '.mp4'}"
@@ -283,14 +283,14 @@ class _Studio:
 
         def work(listener: Listener) -> list[Path]:
             with self._workspace.folder() as folder:
-                heard = _brought(song, folder, names)
+                heard = brought(song, folder, names)
                 return [
                     generate(
                         heard,
                         folder / f"{side}.mp4",
                         dancer=self._bundle(own, dancer),
-                        seed=int(_given(seed, "seed")),
-                        start=_given(start, "start"),
+                        seed=int(given(seed, "seed")),
+                        start=given(start, "start"),
                         duration=self._duration(length, whole),
                         listener=Renamed(listener, f"{side}: {{}}".format),
                     )
@@ -388,8 +388,8 @@ class _Studio:
 
             found = []
             with self._workspace.folder() as folder:
-                for number, path in enumerate(_some(videos), 1):
-                    copy = _brought(path, folder, names)
+                for number, path in enumerate(some(videos), 1):
+                    copy = brought(path, folder, names)
                     for seconds, picture, people in sightings(copy):
                         who = {0: "nobody", 1: "one person"}.get(people, f"{people} people")
                         found.append((picture, f"{seconds:.0f} s: {who}"))
@@ -410,13 +410,13 @@ class _Studio:
         Returns a picture of the state, the dancer bundle, and how well it draws what was held out.
         """
         names: dict[str, str] = {}
-        name = _unused(name, self._dancers | own)
+        name = unused(name, self._dancers | own)
         ending = threading.Event()
         outputs: list[Path] = []
 
         def work(listener: Listener) -> Learned:
             with self._workspace.folder() as folder:
-                copies = [_brought(path, folder, names) for path in _some(videos)]
+                copies = [brought(path, folder, names) for path in some(videos)]
                 from dancing.learn import learn
 
                 outputs.append(folder / f"{name}.zip")
@@ -511,7 +511,7 @@ class _Studio:
 
     def _duration(self, length: float | None, whole: bool) -> float:
         """Seconds to dance at most; the page's field keeps a length within the limit."""
-        return self._limits.seconds if whole else _given(length, "length")
+        return self._limits.seconds if whole else given(length, "length")
 
     def _pictures(self, own: dict[str, Path]) -> str:
         """Style rules that put the dancers' pictures on their cards."""
@@ -527,12 +527,6 @@ class _Studio:
         return f"<style>{''.join(rules)}</style>"
 
 
-def _some(videos: list[str] | None) -> list[str]:
-    if not videos:
-        raise DancingError("choose one video or more")
-    return videos
-
-
 def _previews(outputs: Sequence[Path]) -> list[Path]:
     """Pictures of the state of what is being learned, if anything is yet."""
     if not outputs:
@@ -540,47 +534,3 @@ def _previews(outputs: Sequence[Path]) -> list[Path]:
     from dancing.learn import previews
 
     return previews(outputs[0])
-
-
-def _unused(name: str, taken: Any) -> str:
-    """A name for a card that no other card has, fit for a style rule."""
-    name = re.sub(r"[^\w -]", "", name).strip() or "dancer"
-    number, unused = 1, name
-    while unused in taken:
-        number += 1
-        unused = f"{name} {number}"
-    return unused
-
-
-def _brought(path: str | None, folder: Path, names: dict[str, str]) -> Path:
-    """A visitor's file in the job's own folder, where it stays as long as it is needed.
-
-    It gets a name of ours; `names` learns which one it came with.
-
-    Raises:
-        DancingError: when there is none.
-    """
-    if path is None:
-        raise DancingError("a file is needed: upload one")
-    suffix = Path(path).suffix.lower()
-    copy = (
-        folder / f"upload-{len(names) + 1}{suffix if re.fullmatch('[.][a-z0-9]+', suffix) else ''}"
-    )
-    names[copy.name] = Path(path).name
-    return Path(shutil.copyfile(path, copy))
-
-
-def _hex(colour: str) -> str:
-    """#rrggbb of what the colour picker gives: that, or 'rgba(r, g, b, a)'."""
-    if re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
-        return colour
-    channels = re.findall(r"[\d.]+", colour)[:3]
-    if not colour.startswith("rgb") or len(channels) < 3:
-        raise DancingError(f"'{colour}' is no colour")
-    return "#" + "".join(f"{min(255, round(float(channel))):02x}" for channel in channels)
-
-
-def _given(value: float | None, what: str) -> float:
-    if value is None:
-        raise DancingError(f"the {what} is missing")
-    return value

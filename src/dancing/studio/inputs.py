@@ -1,0 +1,63 @@
+"""What visitors give: their files, brought to the job's own folder, names, numbers and colours."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dancing.errors import DancingError
+
+if TYPE_CHECKING:
+    pass
+
+
+def some(videos: list[str] | None) -> list[str]:
+    if not videos:
+        raise DancingError("choose one video or more")
+    return videos
+
+
+def unused(name: str, taken: Any) -> str:
+    """A name for a card that no other card has, fit for a style rule."""
+    name = re.sub(r"[^\w -]", "", name).strip() or "dancer"
+    number, unused = 1, name
+    while unused in taken:
+        number += 1
+        unused = f"{name} {number}"
+    return unused
+
+
+def brought(path: str | None, folder: Path, names: dict[str, str]) -> Path:
+    """A visitor's file in the job's own folder, where it stays as long as it is needed.
+
+    It gets a name of ours; `names` learns which one it came with.
+
+    Raises:
+        DancingError: when there is none.
+    """
+    if path is None:
+        raise DancingError("a file is needed: upload one")
+    suffix = Path(path).suffix.lower()
+    copy = (
+        folder / f"upload-{len(names) + 1}{suffix if re.fullmatch('[.][a-z0-9]+', suffix) else ''}"
+    )
+    names[copy.name] = Path(path).name
+    return Path(shutil.copyfile(path, copy))
+
+
+def hex_colour(colour: str) -> str:
+    """#rrggbb of what the colour picker gives: that, or 'rgba(r, g, b, a)'."""
+    if re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+        return colour
+    channels = re.findall(r"[\d.]+", colour)[:3]
+    if not colour.startswith("rgb") or len(channels) < 3:
+        raise DancingError(f"'{colour}' is no colour")
+    return "#" + "".join(f"{min(255, round(float(channel))):02x}" for channel in channels)
+
+
+def given(value: float | None, what: str) -> float:
+    if value is None:
+        raise DancingError(f"the {what} is missing")
+    return value
