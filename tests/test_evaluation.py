@@ -21,7 +21,8 @@ from dancing.data.dataset import Dataset, DatasetWriter, source_hash
 from dancing.data.landmarker import Person
 from dancing.errors import DancingError, DancingWarning
 from dancing.evaluation import image, motion
-from dancing.evaluation.clips import ratio_estimate
+from dancing.evaluation.clips import mean_estimate, ratio_estimate
+from dancing.evaluation.frames import spread
 from dancing.evaluation.table import Estimate, Report, Row
 from dancing.media.video import encode_png
 from dancing.training.train import origins_of, split
@@ -392,7 +393,7 @@ def test_exact_pictures_are_no_nan_and_one_does_not_hide_the_rest(tmp_path, film
         report = image.evaluate(exact, [films])
     assert_clean(report, tmp_path)
     # Squared errors are averaged, not decibels: half of the frames exact is 3 dB, not infinity.
-    estimate = image._decibels(image.mean_estimate([0.0, 4.0], ["a", "a"]))
+    estimate = image._decibels(mean_estimate([0.0, 4.0], ["a", "a"]))
     assert estimate.value == pytest.approx(42.11 + 10 * math.log10(2), abs=0.005)
 
 
@@ -492,11 +493,11 @@ def test_pose_fidelity_is_that_of_the_estimator_beside_the_real_frames(bundle, f
 
 
 def test_frames_are_pairs_spread_over_the_clips(bundle, films, no_estimator):
-    chosen = image._spread([100, 1, 50], 20)
+    chosen = spread([100, 1, 50], 20)
     times = [t for clip in chosen for t in clip]
     assert len(times) <= 20 and len(chosen[0]) > len(chosen[2]) > 2
     assert all({t - 1, t + 1} & set(chosen[0]) for t in chosen[0])
-    assert image._spread([3, 1], 10) == [[0, 1, 2], [0]]
+    assert spread([3, 1], 10) == [[0, 1, 2], [0]]
     with pytest.warns(DancingWarning):
         report = image.evaluate(bundle, [films], frames=6)
     assert report.facts["frames"] <= 6
