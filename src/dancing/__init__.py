@@ -11,6 +11,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dancing.version import VERSION
+
 if TYPE_CHECKING:
     from dancing.body.poses import PoseSequence
     from dancing.bundle import Bundle
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from dancing.music.song import Song, load_song
     from dancing.pipeline import generate
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 # Wheels of ONNX Runtime report usage to their maker, unless this is set before their import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

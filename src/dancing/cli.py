@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-import dancing
 from dancing.errors import DancingError, explained
 from dancing.listener import Listener
+from dancing.version import VERSION
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -59,7 +59,7 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"dancing {dancing.__version__}")
+        typer.echo(f"dancing {VERSION}")
         raise typer.Exit
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import dancing
 from dancing.bundle import CARD, Bundle
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
+from dancing.version import VERSION
 
 ABSENT = "-"
 
@@ -75,7 +75,7 @@ class Report:
     def save_json(self, path: str | Path) -> None:
         """Write all numbers, those of every clip too; what is not defined is null."""
         content = {
-            "dancing": dancing.__version__,
+            "dancing": VERSION,
             "title": self.title,
             **self.facts,
             "columns": {column.key: column.title for column in self.columns},

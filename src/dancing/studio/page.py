@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from dancing import generate
 from dancing.body.pose_files import SUFFIXES
 from dancing.body.poses import PoseSequence
 from dancing.bundle import DEFAULT, Bundle, embedded
@@ -21,6 +20,7 @@ from dancing.files import example_song
 from dancing.image.background import TRANSPARENT
 from dancing.image.dancer import STYLES
 from dancing.listener import Listener, Renamed
+from dancing.pipeline import generate
 from dancing.studio.inputs import brought, given, hex_colour, some, unused
 from dancing.studio.jobs import Workspace
 from dancing.studio.style import PLAY_BOTH

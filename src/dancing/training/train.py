@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import dancing
 from dancing.body.poses import torso_length
 from dancing.body.retarget import floor_level, proportions
 from dancing.body.skeleton import HIPS
@@ -25,6 +24,7 @@ from dancing.family import family
 from dancing.listener import Listener
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
 from dancing.training.fit import check_run, fit
+from dancing.version import VERSION
 
 
 def train(
@@ -99,7 +99,7 @@ def train(
             sources=tuple(sorted(origins_of(kept))),
             asked=asked,
             config=dataclasses.asdict(config),
-            versions={"dancing": dancing.__version__, "torch": str(torch.__version__)},
+            versions={"dancing": VERSION, "torch": str(torch.__version__)},
         )
         origin = {
             "stage": stage,
