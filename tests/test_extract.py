@@ -453,7 +453,7 @@ def test_model_is_built_from_the_wheel_and_cached(mediapipe, monkeypatch, tmp_pa
     assert path == tmp_path / "cache" / "pose_landmarker_full.task"
     with Landmarker(1, video=False) as look:
         assert len(look(next(read_frames(AVA)))) == 1
-    monkeypatch.setattr(pose_model, "_build_from_wheel", offline)
+    monkeypatch.setattr(pose_model, "build_from_wheel", offline)
     assert model_path() == path
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

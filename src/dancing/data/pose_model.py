@@ -80,14 +80,14 @@ def model_path() -> Path:
     """
     import_mediapipe()
     path = cache_folder() / MODEL
-    if _is_model(path):
+    if is_model(path):
         return path
     with write_then_rename(path) as temporary:
         try:
             _download(temporary)
         except OSError as no_download:
             try:
-                _build_from_wheel(temporary)
+                build_from_wheel(temporary)
             except (OSError, ImportError, subprocess.SubprocessError, KeyError) as no_wheel:
                 raise DancingError(
                     f"the pose model can be neither downloaded ({no_download}) nor built from "
@@ -122,7 +122,7 @@ def import_mediapipe() -> Any:
     return mediapipe
 
 
-def _is_model(path: Path) -> bool:
+def is_model(path: Path) -> bool:
     """Whether the file is whole: both networks are there and their checksums hold.
 
     Any such model is taken, so that one who put another there on purpose gets it.
@@ -142,7 +142,7 @@ def _download(path: Path) -> None:
     path.write_bytes(data)
 
 
-def _build_from_wheel(path: Path) -> None:
+def build_from_wheel(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         options = ("--no-deps", "--only-binary=:all:", "--retries", "1", "--timeout", "10", "-q")
         done = subprocess.run(

@@ -99,16 +99,7 @@ def fit(
     elif not resume:
         module.begin()
     if resume:
-        stored = SafetensorsIO().load_checkpoint(checkpoint)["hyper_parameters"]
-        # Older runs lack the newer fields.
-        config = dataclasses.asdict(type(module.config)()) | stored["config"]
-        if config != dataclasses.asdict(module.config):
-            raise DancingError(f"{run}: was trained with other settings: {stored['config']}")
-        for fact in ("view", "size"):
-            if module.origin.get(fact) != stored["origin"].get(fact):
-                raise DancingError(
-                    f"{run}: these data show the dancer in another {fact}; start anew"
-                )
+        _check_resumed(module, run)
     callbacks: list[Callback] = [_Following(listener or Listener())]
     if bar:
         callbacks.append(RichProgressBar())
@@ -116,25 +107,7 @@ def fit(
         callbacks.append(Timer(timedelta(minutes=minutes)))
     # The last one, for it has to know whether the others stop.
     callbacks.append(_Keeper(run))
-    trainer = L.Trainer(
-        accelerator="gpu" if device == "cuda" else device,
-        devices=devices or "auto",
-        # Each optimiser of a GAN uses a part of the weights.
-        strategy="ddp_find_unused_parameters_true" if processes > 1 else "auto",
-        # The module's own sampler knows of the processes.
-        use_distributed_sampler=False,
-        precision=_precision(device),
-        max_epochs=epochs,
-        plugins=[SafetensorsIO()],
-        callbacks=callbacks,
-        logger=TensorBoardLogger(str(run), name="logs", version=""),
-        # Lightning's own forgets about time where a model steps its optimisers by itself.
-        enable_checkpointing=False,
-        enable_progress_bar=bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=10,
-    )
+    trainer = _trainer(run, device, devices, processes, epochs, callbacks)
     in_main = threading.current_thread() is threading.main_thread()
     interrupt = signal.getsignal(signal.SIGINT)
     if (
@@ -159,6 +132,47 @@ def fit(
     if not _midway(trainer):
         trainer.save_checkpoint(checkpoint)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _check_resumed(module: TrainingModule, run: Path) -> None:
+    """Refuse to go on with other settings, or with data that show the dancer otherwise."""
+    stored = SafetensorsIO().load_checkpoint(run / CHECKPOINT)["hyper_parameters"]
+    # Older runs lack the newer fields.
+    config = dataclasses.asdict(type(module.config)()) | stored["config"]
+    if config != dataclasses.asdict(module.config):
+        raise DancingError(f"{run}: was trained with other settings: {stored['config']}")
+    for fact in ("view", "size"):
+        if module.origin.get(fact) != stored["origin"].get(fact):
+            raise DancingError(f"{run}: these data show the dancer in another {fact}; start anew")
+
+
+def _trainer(
+    run: Path,
+    device: str,
+    devices: int | None,
+    processes: int,
+    epochs: int,
+    callbacks: list[Callback],
+) -> L.Trainer:
+    return L.Trainer(
+        accelerator="gpu" if device == "cuda" else device,
+        devices=devices or "auto",
+        # Each optimiser of a GAN uses a part of the weights.
+        strategy="ddp_find_unused_parameters_true" if processes > 1 else "auto",
+        # The module's own sampler knows of the processes.
+        use_distributed_sampler=False,
+        precision=_precision(device),
+        max_epochs=epochs,
+        plugins=[SafetensorsIO()],
+        callbacks=callbacks,
+        logger=TensorBoardLogger(str(run), name="logs", version=""),
+        # Lightning's own forgets about time where a model steps its optimisers by itself.
+        enable_checkpointing=False,
+        enable_progress_bar=any(isinstance(each, RichProgressBar) for each in callbacks),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+    )
 
 
 def _start_from(module: TrainingModule, bundle: Bundle) -> None:

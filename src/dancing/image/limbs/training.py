@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dancing.body.skeleton import N_LANDMARKS
+from dancing.body.skeleton import ANKLES, N_LANDMARKS, NOSE, SHOULDERS
 from dancing.bundle import PREVIEW
 from dancing.card import read
 from dancing.image.compositing import crops, darken, lay_over, within
@@ -337,8 +337,9 @@ class Training(TrainingModule):
         """Draw the most upright pose that faces the camera over the plate, in place."""
         inputs = self.calibration()
         poses = np.concatenate([one["landmarks"] for one in inputs])
-        facing = poses[:, 11, 0] - poses[:, 12, 0]
-        upright = poses[:, 27:29, 1].mean(1) - poses[:, 0, 1]
+        left, right = SHOULDERS
+        facing = poses[:, left, 0] - poses[:, right, 0]
+        upright = poses[:, ANKLES, 1].mean(1) - poses[:, NOSE, 1]
         chosen = inputs[np.where(facing >= 0.8 * facing.max(), upright, -np.inf).argmax()]
         layers, shade = self._deployed()(*map(torch.from_numpy, chosen.values()))
         size = self.origin["size"]
