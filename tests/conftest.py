@@ -24,3 +24,12 @@ def pytest_configure(config):
                 pose_model.build_from_wheel(temporary)
     except (ImportError, OSError, KeyError, SubprocessError, DancingError):
         pass  # tests that need it are left out, or say what is missing
+
+
+_LONGEST = ("test_training", "test_evaluation", "test_studio", "test_generate", "test_flow")
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take longest first, so that no worker is left with one at the end."""
+    order = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))

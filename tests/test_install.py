@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from media import EXAMPLE, read_video
 
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_the_core_alone_makes_a_video(tmp_path):
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)

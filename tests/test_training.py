@@ -27,6 +27,7 @@ from media import read_video
 FRAMES = 60
 FAST = ("--device", "cpu", "--batch-size", "64")
 VAE = (*FAST, "--model", "lstm-vae")
+SHORT = (*VAE, "--set", "window=30", "--set", "least_epoch=640")
 
 
 def a_dance(frames, tempo, seed):
@@ -129,7 +130,7 @@ def test_resume_goes_on_with_the_steps_and_refuses_what_does_not_fit(data, runs)
 
 def test_a_killed_run_resumes(data, tmp_path):
     arguments = [
-        "train", "motion", data, "-o", tmp_path / "run", *VAE, "--set", "window=30",
+        "train", "motion", data, "-o", tmp_path / "run", *SHORT,
         "--epochs", 500,
     ]  # fmt: skip
     process = subprocess.Popen([sys.executable, "-m", "dancing", *map(str, arguments)])
@@ -191,9 +192,7 @@ def test_export_makes_a_bundle_that_draws_what_training_drew(runs, tmp_path):
 def test_export_of_several_runs_is_the_mean_of_their_weights(runs, data, tmp_path):
     folder, _, _ = runs
     other = tmp_path / "other"
-    run(
-        "train", "motion", data, "-o", other, *VAE, "--set", "window=30", "--epochs", 1, "--seed", 5
-    )
+    run("train", "motion", data, "-o", other, *SHORT, "--epochs", 1, "--seed", 5)
     run("export", f"{folder / 'motion'}:3", f"{other}:1", "-o", tmp_path / "mean")
     for name, path in (("one", folder / "motion"), ("two", other)):
         run("export", path, "-o", tmp_path / name)
@@ -213,20 +212,7 @@ def test_export_of_several_runs_is_the_mean_of_their_weights(runs, data, tmp_pat
 def test_export_refuses_runs_that_do_not_fit_and_foreign_folders(runs, data, tmp_path):
     folder, _, _ = runs
     small = tmp_path / "small"
-    run(
-        "train",
-        "motion",
-        data,
-        "-o",
-        small,
-        *VAE,
-        "--set",
-        "window=30",
-        "--epochs",
-        1,
-        "--set",
-        "latent_dim=3",
-    )
+    run("train", "motion", data, "-o", small, *SHORT, "--epochs", 1, "--set", "latent_dim=3")
     refused = run("export", folder / "motion", small, "-o", tmp_path / "b", ok=False)
     assert "differ in dimensions" in refused.stderr
     refused = run("export", f"{folder / 'motion'}:0", "-o", tmp_path / "b", ok=False)
@@ -269,7 +255,7 @@ def test_the_seed_decides_the_first_weights(data, tmp_path):
     states = []
     for name in ("a", "b"):
         run(
-            "train", "motion", data, "-o", tmp_path / name, *VAE, "--set", "window=20",
+            "train", "motion", data, "-o", tmp_path / name, *SHORT,
             "--set", "learning_rate=1e-9", "--epochs", 1, "--seed", 3,
         )  # fmt: skip
         checkpoint = SafetensorsIO().load_checkpoint(tmp_path / name / "last.safetensors")
