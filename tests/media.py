@@ -7,10 +7,14 @@ import sys
 import wave
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
+from typer.testing import CliRunner
 
+from dancing.cli import app
+from dancing.errors import DancingError
 from dancing.listener import Listener
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "song.ogg"
@@ -27,6 +31,19 @@ def dancing(*arguments: object, ok: bool = True, **options) -> subprocess.Comple
     assert (done.returncode == 0) == ok, done.stdout + done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+def command(*arguments: object, ok: bool = True) -> SimpleNamespace:
+    """The command line in this process, for tests that train: PyTorch takes seconds to import.
+
+    Returns `stdout` and `stderr`; the latter ends with the error, if there was one.
+    """
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if ok and done.exception is not None:
+        raise done.exception
+    assert ok or isinstance(done.exception, DancingError | SystemExit), done.exception
+    error = "" if done.exception is None else str(done.exception)
+    return SimpleNamespace(stdout=done.stdout, stderr=done.stderr + error)
 
 
 def write_wav(path: Path, samples: np.ndarray, rate: int = 22050) -> Path:

@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
-from typer.testing import CliRunner
 
 from dancing.body import kinematics
 from dancing.body.poses import PoseSequence
 from dancing.bundle import Bundle
 from dancing.card import Parent, plain, read
-from dancing.cli import app
 from dancing.data.dataset import Dataset, DatasetWriter
 from dancing.errors import DancingError, DancingWarning
 from dancing.metrics import motion_magnitude
@@ -27,7 +25,7 @@ from dancing.motion.flow.runtime import Runtime
 from dancing.music.counts import count
 from dancing.music.song import Song
 from dancing.pipeline import generate
-from media import clicks, write_wav
+from media import clicks, command, write_wav
 from puppet import a_dance
 
 TINY = (
@@ -37,12 +35,8 @@ TINY = (
 
 
 def run(*arguments, ok=True):
-    """The command line, in this process: these tests call it often."""
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if ok and done.exception is not None:
-        raise done.exception
-    assert ok or isinstance(done.exception, DancingError | SystemExit), done.exception
-    return f"{done.output}{done.stderr}{done.exception}"
+    done = command(*arguments, ok=ok)
+    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

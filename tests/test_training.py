@@ -21,7 +21,7 @@ from dancing.card import Parent
 from dancing.data.dataset import DatasetWriter
 from dancing.media.video import decode_picture
 from dancing.training.checkpoint import SafetensorsIO
-from media import dancing as run
+from media import command as run
 from media import read_video
 
 FRAMES = 60
@@ -286,7 +286,7 @@ def test_limbs_learns_and_its_bundle_draws_on_the_empty_scene(tmp_path):
             )
     run(
         "train", "image", path, "-o", tmp_path / "run", "--device", "cpu", "--epochs", 2,
-        "--set", "channels=10", "--set", "adversarial_from=0.5",
+        "--set", "channels=10", "--set", "fingers_steps=50", "--set", "adversarial_from=0.5",
     )  # fmt: skip
     values = logged(tmp_path / "run", "train_l1")
     assert np.mean(values[-3:]) < 0.7 * values[0], values
