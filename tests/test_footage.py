@@ -7,6 +7,8 @@ from scipy.ndimage import gaussian_filter
 from dancing.body.poses import PoseSequence
 from dancing.data.dataset import Dataset, DatasetWriter
 from dancing.data.footage import clothes, length, missing_parts, steady_scenes
+from dancing.listener import Listener
+from media import Recorder
 
 WIDTH, HEIGHT = 96, 160
 
@@ -42,7 +44,7 @@ def a_film(path, *clips, shirt=(200, 40, 40)):
 def scenes_of(film):
     """The frames of each scene's shots, with the number of the clip."""
     seen = []
-    found = steady_scenes(film.clips, lambda *step: seen.append(step))
+    found = steady_scenes(film.clips, Recorder(seen))
     total = sum(map(len, film))
     assert seen[-1] == ("finding steady shots", total, total)
     return [[(film.clips.index(clip), shot) for clip, shot in shots] for shots in found]
@@ -65,7 +67,7 @@ def test_a_cut_divides_and_a_scene_that_comes_back_is_known(tmp_path):
     first, second = a_room(0), a_room(1)
     with a_film(tmp_path / "a.h5", [first] * 40 + [second] * 50 + [first] * 30) as film:
         assert scenes_of(film) == [[(0, range(40)), (0, range(90, 120))], [(0, range(40, 90))]]
-        assert length(steady_scenes(film.clips, lambda *_: None)[0]) == pytest.approx(70 / 30)
+        assert length(steady_scenes(film.clips, Listener())[0]) == pytest.approx(70 / 30)
 
 
 def test_clips_of_one_camera_are_one_scene(tmp_path):
