@@ -252,7 +252,7 @@ def test_training_and_inference_tell_the_model_the_same_of_the_music(trained, da
     measures and inference wishes."""
     with Dataset(data) as dataset:
         clip = dataset.clips[0]
-        phrases = Phrases([clip], 8, FRAMES, 13, augment=False)
+        phrases = Phrases([clip], flow_network.Config(counts=8), augment=False)
         learned = phrases[0]
         song = Song(
             clip.name, np.zeros(0), 22050, clip.mfcc, clip.beats, clip.downbeats, 100.0,
