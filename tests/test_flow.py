@@ -322,7 +322,7 @@ def test_training_goes_on_from_a_bundle_with_other_moves(trained, data, tmp_path
     first, second = new.training
     assert (first, second.config["learning_rate"]) == (old.training[0], 1e-9)
     parent = hashlib.sha256(bundles[0].file("motion.safetensors")).hexdigest()
-    assert second.parents == (Parent(parent[:16]),) and first.weights == parent[:16]
+    assert second.parents == (Parent(parent[:16], name="puppet"),) and first.weights == parent[:16]
     assert second.data[0].name == "own.h5" and second.data[0].clips == 1
     refused = run(
         "train", "motion", data, "-o", tmp_path / "no", "--model", "lstm-vae",

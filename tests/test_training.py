@@ -124,6 +124,10 @@ def test_resume_goes_on_with_the_steps_and_refuses_what_does_not_fit(data, runs)
     after = SafetensorsIO().load_checkpoint(path)
     assert after["global_step"] > 1.9 * before["global_step"]
     assert after["epoch"] == before["epoch"] + 1
+    (old,), (new,) = (each["hyper_parameters"]["origin"]["history"] for each in (before, after))
+    assert new["steps"] == after["global_step"] and new["minutes"] >= old["minutes"]
+    assert new["data"] == old["data"] and new["asked"]["epochs"] == 2
+    assert new["asked"]["settings"] == old["asked"]["settings"]
     moments = after["optimizer_states"][0]["state"][0]
     assert moments["step"].item() == after["global_step"]
 
@@ -205,7 +209,9 @@ def test_export_of_several_runs_is_the_mean_of_their_weights(runs, data, tmp_pat
         np.testing.assert_allclose(value.double(), expected, atol=digits)
     *steps, last = Bundle(tmp_path / "mean").stage("motion").training
     assert [step.kind for step in steps] == ["train", "train"] and last.kind == "mean"
-    assert last.parents == (Parent(steps[0].weights, 0.75), Parent(steps[1].weights, 0.25))
+    parents = zip(steps, (0.75, 0.25), ("motion", "other"), strict=True)
+    assert last.parents == tuple(Parent(step.weights, *part) for step, *part in parents)
+    assert steps[0].device == "cpu" and steps[0].asked["hold_out"] is True
     assert steps[1].asked["seed"] == 5
 
 

@@ -1,7 +1,8 @@
 """What a bundle's card.json says, as frozen dataclasses that are checked once, when it is read.
 
-A family has a card of its own, a `StageCard` with further fields, in its `card.py`. Fields that are
-not known are passed over, so that cards of later versions can be read.
+A family has a card of its own, a `StageCard` with further fields, in its `card.py`. Entries that
+are not known are kept as `extra` and written back, so that a card of a later version loses nothing
+when figures are written into it.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ class Parent:
     Attributes:
         weights: the first 16 hex digits of the SHA-256 of their safetensors.
         share: what part of a mean they are; 1 where they are all that it began with.
+        name: of the bundle, or the run folder, that held them; without folders.
     """
 
     weights: str
     share: float = 1.0
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,15 @@ class TrainingStep:
         parents: what it began with.
         data: what it was trained on.
         sources: hashes of the songs and sources of its clips; see `dancing.data.dataset`.
-        asked: what was asked for: settings given, minutes, epochs, batch size, seed, device.
+        asked: what was asked for: settings given, minutes, epochs, batch size, seed, device, and
+            whether clips were held out.
         config: all settings of the model.
-        steps: of its optimisers.
-        minutes: that it took.
+        steps: of its optimisers; None where not known.
+        minutes: that it took; None where not known.
+        device: that it ran on, 'cpu' or the name of a GPU.
         versions: of the libraries, by name.
         note: what else is worth knowing.
+        extra: further entries.
     """
 
     kind: str = "train"
@@ -79,10 +85,12 @@ class TrainingStep:
     sources: tuple[str, ...] = ()
     asked: dict[str, Setting] = field(default_factory=dict)
     config: dict[str, Setting] = field(default_factory=dict)
-    steps: int = 0
-    minutes: float = 0.0
+    steps: int | None = None
+    minutes: float | None = None
+    device: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     note: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in ("train", "mean"):
@@ -99,6 +107,7 @@ class StageCard:
         config: dimensions and hyperparameters; needed to train further.
         proportions: of the dancer's body; see `dancing.body.retarget`. None where not known.
         training: how the weights came about, the oldest step first.
+        extra: further entries.
     """
 
     model: str
@@ -106,6 +115,7 @@ class StageCard:
     config: dict[str, Setting] = field(default_factory=dict)
     proportions: dict[str, float] | None = None
     training: tuple[TrainingStep, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.proportions is not None:
@@ -137,6 +147,7 @@ class Card:
         motion, image: of the two models; None where the bundle has none.
         figures: what an evaluation found, by stage.
         files: SHA-256 of each of the bundle's other files.
+        extra: further entries.
     """
 
     format: int = FORMAT
@@ -151,6 +162,7 @@ class Card:
     image: StageCard | None = None
     figures: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str]
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.files:
@@ -193,11 +205,16 @@ def read_card(values: Any, kinds: Mapping[str, type[StageCard]]) -> Card:
 
 
 def _with_history(entry: Any) -> Any:
-    """An entry of format 1 has one training, with a command, in place of the steps."""
+    """An entry of format 1 has one training in place of the steps.
+
+    Its command may name local folders, and is dropped.
+    """
     if isinstance(entry, dict) and isinstance(entry.get("training"), dict):
-        known = {key: entry["training"].get(key) for key in ("sources", "steps")}
-        step = {key: value for key, value in known.items() if value is not None}
-        return entry | {"training": [step | {"config": entry.get("config", {})}]}
+        old = entry["training"]
+        step = {key: old[key] for key in ("sources", "steps") if old.get(key) is not None}
+        size = [f"{old[key]} {key}" for key in ("clips", "seconds") if key in old]
+        step |= {"note": ", ".join(size), "config": entry.get("config", {})}
+        return entry | {"training": [step]}
     return entry
 
 
@@ -210,8 +227,11 @@ def read(kind: type[_Value], values: Any) -> _Value:
     if not isinstance(values, dict):
         raise ValueError(f"{values!r} is no object")
     hints = get_type_hints(kind)
-    found = {}
-    for each in dataclasses.fields(kind):  # type: ignore[arg-type]
+    known = {each.name: each for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    found: dict[str, Any] = {}
+    if known.pop("extra", None):
+        found["extra"] = {key: value for key, value in values.items() if key not in known}
+    for each in known.values():
         if each.name in values:
             try:
                 found[each.name] = _value(hints[each.name], values[each.name])
@@ -264,6 +284,7 @@ def plain(value: Any) -> Any:
     """A card, or a part of one, as JSON has it; what is None or empty is left out."""
     if dataclasses.is_dataclass(value):
         items = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        items |= items.pop("extra", {})
         kept = {key: item for key, item in items.items() if item not in (None, "", (), {})}
         return {key: plain(item) for key, item in kept.items()}
     if isinstance(value, dict):

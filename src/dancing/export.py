@@ -132,7 +132,7 @@ def _mean(runs: Sequence[_Run]) -> tuple[TrainingModule, tuple[TrainingStep, ...
         own = weights_id(_weights(run.module))
         *before, last = run.module.card().training
         steps += [step for step in (*before, replace(last, weights=own)) if step not in steps]
-        parents.append(Parent(own, round(run.weight / total, 6)))
+        parents.append(Parent(own, round(run.weight / total, 6), run.path.absolute().name))
     if not others:
         return first.module, tuple(steps)
     states = [run.module.state_dict() for run in runs]

@@ -48,7 +48,7 @@ class TrainingModule(L.LightningModule):
     def on_fit_start(self) -> None:
         """Begin to count the minutes of this step of training."""
         self._began = time.monotonic()
-        self._minutes = float(self.origin["history"][-1]["minutes"])
+        self._minutes = float(self.origin["history"][-1].get("minutes", 0.0))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what it takes to build this module and to go on, and its history."""
@@ -56,6 +56,7 @@ class TrainingModule(L.LightningModule):
         self.origin["history"][-1] |= {
             "steps": self.trainer.global_step,
             "minutes": round(minutes, 2),
+            "device": _device_name(self.device),
         }
         checkpoint["hyper_parameters"] = {
             "config": dataclasses.asdict(self.config),
@@ -173,6 +174,10 @@ class TrainingModule(L.LightningModule):
     def files(self) -> dict[str, bytes]:
         """Further files of the bundle, by name."""
         return {}
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def moving_average(network: torch.nn.Module, decay: float) -> AveragedModel:

@@ -93,6 +93,7 @@ def train(
             "batch_size": batch_size,
             "seed": seed,
             "device": device,
+            "hold_out": hold_out,
         }
         step = TrainingStep(
             data=_trained_on(opened, kept),
@@ -159,16 +160,18 @@ def _history(
     if stored is not None:
         *before, last = stored["origin"]["history"]
         again = plain(step)
+        # The settings are those that the run began with, whether or not they were given again.
+        asked = again["asked"] | {"settings": last["asked"]["settings"]}
         # Once seen, always seen, even if it goes on with other data.
         data = [*last["data"], *(each for each in again["data"] if each not in last["data"])]
         sources = sorted({*last["sources"], *again["sources"]})
-        return [*before, last | {"data": data, "sources": sources, "asked": again["asked"]}]
+        return [*before, last | {"data": data, "sources": sources, "asked": asked}]
     steps = []
     if bundle is not None:
         steps = [plain(each) for each in bundle.stage(stage).training]
-        parent = weights_id(bundle.file(f"{stage}.safetensors"))
-        step = dataclasses.replace(step, parents=(Parent(parent),))
-    return [*steps, {"minutes": 0.0} | plain(step)]
+        parent = Parent(weights_id(bundle.file(f"{stage}.safetensors")), name=bundle.name)
+        step = dataclasses.replace(step, parents=(parent,))
+    return [*steps, plain(step)]
 
 
 def configured(kind: Any, settings: Sequence[str], base: dict[str, Any] | None = None) -> Any:

@@ -34,7 +34,7 @@ class Training(TrainingModule):
         self.automatic_optimization = False
         self.deployed_generator = Deployed(Generator(), origin["view"])
         self.discriminator = Discriminator()
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
         self._examples: dict[str, torch.Tensor] = {}
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> None:

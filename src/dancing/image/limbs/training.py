@@ -63,7 +63,7 @@ class Training(TrainingModule):
         self.networks = Networks(config, origin["size"])
         self.discriminators = Discriminators(config)
         self.room = nn.Buffer(origin["room"], persistent=False)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
         # What is drawn with: an average over the last steps, steadier than any of them.
         self.averaged = moving_average(self.networks, config.ema_decay)
         self._examples: list[dict[str, torch.Tensor]] = []
