@@ -17,11 +17,11 @@ import numpy as np
 from dancing.errors import DancingError
 from dancing.listener import Listener
 from dancing.media import SAMPLE_RATE
+from dancing.media.container import open_media, origin_of
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
-    from av.video.stream import VideoStream
 
 
 def decode_blocks(
@@ -112,41 +112,11 @@ def _decode(
 
 def _open(path: Path) -> InputContainer:
     """The opened file, which is sure to have an audio track."""
-    import av
-
-    if path.is_dir():
-        raise DancingError(f"{path}: is a folder, a song file is needed")
-    if not path.exists():
-        raise DancingError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise DancingError(f"{path}: the file is empty")
-    try:
-        # A relative name with a colon would be taken for a protocol.
-        container = av.open(str(path.absolute()), metadata_errors="ignore")
-    except (av.FFmpegError, OSError) as error:
-        if isinstance(error, PermissionError):
-            raise DancingError(f"{path}: may not be read (permission denied)") from error
-        raise DancingError(f"{path}: is not a media file, or is damaged") from error
+    container = open_media(path)
     if not container.streams.audio:
         container.close()
         raise DancingError(f"{path}: has no sound")
     return container
-
-
-def film_of(container: InputContainer) -> VideoStream | None:
-    """The pictures of a video; a song's cover is a video stream too, but tells no time."""
-    streams = container.streams.video
-    return next((s for s in streams if not int(s.disposition) & _ATTACHED_PICTURE), None)
-
-
-def origin_of(container: InputContainer) -> float:
-    """Time 0 of a file's pictures and sound alike, in seconds of its own time stamps."""
-    import av
-
-    stream = film_of(container) or container.streams.audio[0]
-    if stream.start_time is None or stream.time_base is None:
-        return (container.start_time or 0) / av.time_base
-    return float(stream.start_time * stream.time_base)
 
 
 def _sound(
@@ -209,7 +179,6 @@ def _sound(
         listener.note(f"{path}: damaged, {damaged} pieces of its sound left out")
 
 
-_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 _LOUDEST = 8.0  # well above full scale, and within what encoders take
 _PREROLL = 1.0  # seconds decoded before the start, for decoders that need a past
 HOPELESS = 1000  # undecodable packets in a row after which a file is given up

@@ -21,7 +21,8 @@ from av.video.reformatter import VideoReformatter
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
 from dancing.listener import Listener, Silent
-from dancing.media.sound import HOPELESS, decode_stereo, film_of, origin_of
+from dancing.media.container import film_of, open_media, origin_of
+from dancing.media.sound import HOPELESS, decode_stereo
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -402,17 +403,7 @@ class VideoWriter:
 
 @contextmanager
 def _open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    path = Path(path)
-    if not path.is_file():
-        raise DancingError(f"{path}: no such video file")
-    if not path.stat().st_size:
-        raise DancingError(f"{path}: the file is empty")
-    try:
-        # A relative name with a colon would be taken for a protocol.
-        container = av.open(str(path.absolute()))
-    except (FFmpegError, OSError, ValueError) as error:
-        raise DancingError(f"{path}: not a media file that can be read") from error
-    with container:
+    with open_media(path) as container:
         stream = film_of(container)
         if stream is None:
             raise DancingError(f"{path}: has no pictures, a video is needed")
