@@ -158,7 +158,7 @@ def test_ended_as_it_is_loaded():
     for number, after in zip(POLITE * 2, (0, 0.02, 0.05, 0.1, 0.2, 0.3), strict=True):
         process = begin("generate", "--help")
         time.sleep(after)
-        assert end(process, number) in (0, 128 + number)
+        assert end(process, number) in (0, 128 + number, -number)
 
 
 def test_what_is_ignored_from_the_start_stays_ignored():
@@ -219,7 +219,8 @@ class Target:
             time.sleep(dice.expovariate(2 / longest))
         code = end(process, number)
         polite = number != signal.SIGKILL
-        assert code in (0, 128 + number if polite else -number), (number, code)
+        # In its last moments Python takes the handlers away; to a shell both codes are one.
+        assert code in (0, -number, 128 + number if polite else -number), (number, code)
         self.counts[signal.Signals(number).name if code else "ended before"] += 1
         if self.content() != before:
             self.whole(self.result)
