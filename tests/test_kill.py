@@ -210,7 +210,7 @@ class Target:
     def strike(self, dice, arguments, longest):
         """End the command by some signal at some moment, and look at what is there."""
         number = dice.choice([signal.SIGKILL] * 3 + [*POLITE])
-        before = self.content()
+        before, left = self.content(), set(unfinished(self.result.parent))
         process = begin(*arguments)
         if dice.random() < 0.5:
             time.sleep(dice.uniform(0, longest))
@@ -226,12 +226,12 @@ class Target:
             self.whole(self.result)
             self.counts["new result"] += bool(before)
         if polite and code:
-            self.look()
+            self.look(left)  # of earlier kills, if it had not yet begun to write
         elif unfinished(self.result.parent):
             self.counts["left by a kill"] += 1
 
-    def look(self):
-        found = {path.name for path in self.result.parent.iterdir()}
+    def look(self, left=frozenset()):
+        found = {path.name for path in self.result.parent.iterdir()} - left
         assert found <= self.allowed, found - self.allowed
 
     def finish(self, arguments):
