@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
+from dancing.files import only_one
 from dancing.learn import _share, learn, previews, working_folder
 from dancing.media.video import decode_picture, read_frames, resize
 from media import EXAMPLE, Recorder, dancing, read_video
@@ -94,6 +95,13 @@ def test_unfinished_work_on_other_videos_is_not_touched(tmp_path):
     work.mkdir()
     (work / "plan.json").write_text('{"videos": [], "from": "ava"}')
     refused("holds unfinished work on other videos", [AVA], tmp_path / "me")
+
+
+def test_two_do_not_learn_one_dancer(tmp_path):
+    with only_one(working_folder(tmp_path / "me")):
+        refused("me.learning: another process is at work", [AVA], tmp_path / "me")
+        assert not working_folder(tmp_path / "me").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_exception_of_the_listener_ends_the_work(ava, tmp_path):

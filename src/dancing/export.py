@@ -27,6 +27,7 @@ from dancing.bundle import CARD
 from dancing.card import Card, Parent, StageCard, TrainingStep, weights_id
 from dancing.errors import DancingError
 from dancing.family import family
+from dancing.files import temporary_folder
 from dancing.media import FPS, SAMPLE_RATE
 from dancing.music.mfcc import HOP_LENGTH, N_FFT, N_MFCC
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
@@ -313,8 +314,8 @@ def write_bundle(files: dict[str, bytes], output: Path) -> None:
     """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".bundle-", dir=output.parent) as scratch:
-            made = Path(scratch) / output.name
+        with temporary_folder(output.parent) as scratch:
+            made = scratch / output.name
             if output.suffix == ".zip":
                 with zipfile.ZipFile(made, "w") as archive:
                     for name, content in files.items():
@@ -324,7 +325,7 @@ def write_bundle(files: dict[str, bytes], output: Path) -> None:
                 for name, content in files.items():
                     (made / name).write_bytes(content)
                 if output.exists():
-                    shutil.move(output, Path(scratch) / "old")
+                    shutil.move(output, scratch / "old")
             made.replace(output)
     except OSError as error:
         raise DancingError(f"{output}: cannot be written ({error.strerror or error})") from error

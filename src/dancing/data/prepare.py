@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import tempfile
-from collections.abc import Generator, Sequence
+import signal
+import sys
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from itertools import repeat
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +36,7 @@ from dancing.data.video_clips import (
     is_label,
 )
 from dancing.errors import DancingError
-from dancing.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, expand
+from dancing.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, expand, temporary_folder
 from dancing.listener import Listener, Silent
 from dancing.media import FPS
 
@@ -84,7 +88,7 @@ def prepare(
     label_folder = None if labels is None else Path(labels)
     if label_folder is not None and not label_folder.is_dir():
         raise DancingError(f"{labels}: no such folder of labels")
-    files = [file for item in inputs for file in _expand(Path(item))]
+    files = [file for item in inputs for file in _expand(Path(item), listener)]
     if label_folder is not None:
         files = [file for file in files if not is_label(file, label_folder)]
     if not files:
@@ -97,13 +101,7 @@ def prepare(
         model_path()  # first of all: a missing model must not cost time, nor be fetched twice
     reports = []
     with DatasetWriter(output) as writer, ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(
-                    dir=Path(output).parent, prefix=f".{Path(output).stem}-"
-                )
-            )
-        )
+        folder = stack.enter_context(temporary_folder(Path(output).parent))
         watched = stack.enter_context(
             closing(
                 _watch_all(videos, wanted, folder, size, seconds, min(jobs, len(videos)), listener)
@@ -139,11 +137,11 @@ class _FileListener(Listener):
         self._report.notes.append(text)
 
 
-def _expand(item: Path) -> list[Path]:
+def _expand(item: Path, listener: Listener) -> list[Path]:
     """A file as it is; of a folder its videos, or where there are none its pose files."""
     if item.is_dir() and not any(file.suffix.lower() in VIDEO_SUFFIXES for file in item.iterdir()):
-        return expand([item], pose_files.SUFFIXES, "videos or pose files")
-    return expand([item], VIDEO_SUFFIXES, "videos or pose files")
+        return expand([item], pose_files.SUFFIXES, "videos or pose files", listener)
+    return expand([item], VIDEO_SUFFIXES, "videos or pose files", listener)
 
 
 _Result = tuple[FileReport, list[PreparedClip]]
@@ -165,10 +163,13 @@ def _watch_all(
             yield _watch(video, label, place, size, seconds, listener)
             shutil.rmtree(place)
         return
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
-    try:
-        silent = repeat(Silent())  # progress does not cross processes
+    context = get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)
+    silent = repeat(Silent())  # progress does not cross processes
+    with _signals_held_back():
+        pool = ProcessPoolExecutor(jobs, context, initializer=_end_with, initargs=(theirs,))
         results = pool.map(_watch, videos, labels, places, repeat(size), repeat(seconds), silent)
+    try:
         for done, (place, result) in enumerate(zip(places, results, strict=True)):
             listener.progress("videos", done + 1, len(videos))
             yield result
@@ -178,7 +179,34 @@ def _watch_all(
             "a process was killed, perhaps for lack of memory: try fewer jobs"
         ) from error
     finally:
+        ours.close()  # ends the processes, in the middle of a video too
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with(parent: Connection) -> None:
+    """Have this process end when its parent closes the connection, or ends in any way."""
+
+    def wait() -> None:
+        with suppress(EOFError, OSError):
+            parent.recv()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Processes begun here do not hear what a terminal sends to all; their parent ends them."""
+    if sys.platform == "win32":
+        yield
+        return
+    ending = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _watch(

@@ -61,9 +61,12 @@ class Labels:
         if folder is None:
             return cls()
 
+        # Among what is there: to ask for a name that is too long would be an error.
+        there = {file.name for file in folder.iterdir() if file.is_file()}
+
         def first(stem: str, suffixes: Iterable[str]) -> Path | None:
-            files = (folder / f"{stem}{suffix}" for suffix in sorted(suffixes))
-            return next((file for file in files if file.is_file()), None)
+            names = (f"{stem}{suffix}" for suffix in sorted(suffixes))
+            return next((folder / name for name in names if name in there), None)
 
         return cls(
             first(video.stem, pose_files.SUFFIXES),

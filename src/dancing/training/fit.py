@@ -124,8 +124,10 @@ def fit(
             datamodule=_Loaders(module, train, validation, batch_size, workers),
             ckpt_path=checkpoint if resume else None,
         )
-    except SystemExit:
-        # Lightning ends the program by itself when it is interrupted.
+    except SystemExit as end:
+        # Lightning ends the program by itself when it is interrupted; other signals say their code.
+        if end.code != 1:
+            raise
         if in_main:
             signal.signal(signal.SIGINT, interrupt)
         raise KeyboardInterrupt from None
