@@ -162,5 +162,5 @@ class Dancer:
         )
         return self._runtime(batches, self.size, background)
 
-    def _run(self, inputs: dict[str, Any]) -> list[NDArray[Any]]:
-        return self.bundle.run("image", inputs)
+    def _run(self, inputs: dict[str, Any], **sides: int) -> list[NDArray[Any]]:
+        return self.bundle.run("image", inputs, **sides)

@@ -70,5 +70,5 @@ class Choreographer:
         place = placement or self._placement
         return self._runtime(song, seed, place, energy=energy, keep=keep, start_pose=start_pose)
 
-    def _run(self, inputs: dict[str, Any]) -> list[NDArray[Any]]:
-        return self.bundle.run("motion", inputs)
+    def _run(self, inputs: dict[str, Any], **sides: int) -> list[NDArray[Any]]:
+        return self.bundle.run("motion", inputs, **sides)

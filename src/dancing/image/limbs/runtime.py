@@ -22,7 +22,8 @@ class Runtime:
     """Draws a person with a `limbs` model.
 
     Args:
-        run: the network: named inputs to its outputs, layers and shade; see docs/data.md.
+        run: the network: named inputs, and the outputs' width and height, to its outputs, layers
+            and shade; see docs/data.md.
         card: what the bundle says of the model.
         file: the content of a file of the bundle, by name.
 
@@ -36,7 +37,7 @@ class Runtime:
 
     def __init__(
         self,
-        run: Callable[[dict[str, Any]], list[NDArray[Any]]],
+        run: Callable[..., list[NDArray[Any]]],
         card: Card,
         file: Callable[[str], bytes],
     ) -> None:
@@ -71,7 +72,7 @@ class Runtime:
                     "corners": corners.astype(np.float32),
                     "crop": np.array(crop, np.int64),
                 }
-                yield corners, self._run(inputs)
+                yield corners, self._run(inputs, width=crop[0], height=crop[1])
 
         frames = scene.frames(*size)
         # One batch is drawn while the one before is encoded: not all of that keeps all cores busy.
