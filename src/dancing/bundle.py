@@ -41,7 +41,7 @@ MAX_SECONDS = 300.0
 _PIECE = 2**20  # bytes that are read of a zip at a time
 _DEEPEST = 50  # of the objects and lists of a card
 _LARGEST = 1e6  # of the numbers that a model returns: standardised poses, shares
-_LINE = 300  # characters
+_LINE = 200  # characters
 _SILENT = 4  # severity of ONNX Runtime's log, whose errors come as exceptions
 
 
@@ -165,13 +165,22 @@ class Bundle:
                 )
         return found
 
-    def _session(self, stage: str) -> onnxruntime.InferenceSession:
+    def onnx(self, stage: str) -> bytes:
+        """A stage's ONNX file, once it is known to be one that the family can have exported.
+
+        Raises:
+            DancingError: when there is none, or it is another one.
+        """
         card = self.stage(stage)
         content = self.file(f"{stage}.onnx")
         try:
             check(content, card.inputs, card.outputs)
         except ValueError as error:
             raise DancingError(f"{self.path}: {stage}.onnx {_line(error)}") from error
+        return content
+
+    def _session(self, stage: str) -> onnxruntime.InferenceSession:
+        content = self.onnx(stage)
         import onnxruntime
 
         _limit_memory()
@@ -299,7 +308,7 @@ def _locate(name: str | Path) -> Path:
     except (OSError, ValueError):  # a name that no file can have
         pass
     raise DancingError(
-        f"no dancer named '{name}', and no such bundle; known dancers: {', '.join(embedded())}"
+        f"no dancer named {str(name)!r}, and no such bundle; known dancers: {', '.join(embedded())}"
     )
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -315,11 +315,15 @@ def weights_id(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def numbers(name: str, values: tuple[float, ...], count: int) -> None:
-    """Refuse a list of another length.
+def numbers(
+    name: str, values: Sequence[float], count: int, least: float = -1e3, most: float = 1e3
+) -> None:
+    """Refuse a list of another length, or of numbers out of range.
 
     Raises:
         ValueError: with its name.
     """
     if len(values) != count:
         raise ValueError(f"{name}: {len(values)} numbers instead of {count}")
+    if not all(least <= value <= most for value in values):
+        raise ValueError(f"{name}: not all from {least:g} to {most:g}")

@@ -224,7 +224,7 @@ class _Check:
             number, wire = key >> 3, key & 7
             kind = known.get(number, "")
             if wire not in _WIRES.get(kind, ()):
-                raise ValueError("is damaged, or has parts that no model of ours  has")
+                raise ValueError("is damaged, or has parts that no model of ours has")
             if kind.islower() and found[number]:
                 raise ValueError("says the same twice")
             if wire == 0:

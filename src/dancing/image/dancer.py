@@ -48,6 +48,7 @@ class Dancer:
     def __init__(self, bundle: str | Path | Bundle = "default", height: int | None = None) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self._card = card = self.bundle.stage("image")
+        self.bundle.onnx("image")  # what is wrong with it is to be said before a dance is made
         assert isinstance(card, ImageCard)
         self._drawn = card.size
         self.size = self._drawn

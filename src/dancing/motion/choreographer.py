@@ -33,6 +33,7 @@ class Choreographer:
     def __init__(self, bundle: str | Path | Bundle = "default") -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         card = self.bundle.stage("motion")
+        self.bundle.onnx("motion")  # what is wrong with it is to be said at once
         self._placement = card.placement
         self._runtime: MotionRuntime = family("motion", card.model).runtime(self._run, card)
 

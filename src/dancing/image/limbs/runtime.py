@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLATE = "plate.png"
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Runtime:
@@ -32,7 +34,7 @@ class Runtime:
         margin: left, top, right, bottom, pixels by which the person may reach out of the frame.
 
     Raises:
-        ValueError: when the background plate is not an image.
+        ValueError: when the background plate is no PNG of the card's size.
     """
 
     def __init__(
@@ -44,8 +46,12 @@ class Runtime:
         self._run = run
         self._size = card.size
         self.margin = card.margin
+        content = file(PLATE)
+        # From its header, before it is decoded: other formats may be large, or name other files.
+        if content[:8] != _PNG or struct.unpack(">2I", content[16:24].ljust(8)) != card.size:
+            raise ValueError(f"{PLATE} is not a picture (PNG) of the card's size")
         try:
-            self.scene = Background(decode_picture(file(PLATE)))
+            self.scene = Background(decode_picture(content))
         except ValueError as error:
             raise ValueError(f"{PLATE} is not a picture") from error
 

@@ -31,7 +31,8 @@ class MusicScale:
     vigour_within: float
 
     def __post_init__(self) -> None:
-        numbers("mfcc_std", self.mfcc_std, N_MFCC)
+        numbers("mfcc_std", self.mfcc_std, N_MFCC, least=1e-6)
+        numbers("vigour_std", [self.vigour_std], 1, least=1e-6)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class Body:
     bones: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        numbers("bones", self.bones, len(BONES))
+        numbers("focal", [self.focal], 1, least=1e-2)
+        numbers("home", self.home, 3)
+        numbers("bones", self.bones, len(BONES), least=1e-3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +77,9 @@ class Card(StageCard):
         super().__post_init__()
         if self.window % FRAMES or not 2 * FRAMES <= self.window <= 10_000:
             raise ValueError(f"window is {self.window}, not two counts of {FRAMES} or more")
-        for name in ("mean", "std", "change_std"):
-            numbers(name, getattr(self, name), CHANNELS)
+        numbers("mean", self.mean, CHANNELS)
+        numbers("std", self.std, CHANNELS, least=0)
+        numbers("change_std", self.change_std, CHANNELS)
 
     @property
     def inputs(self) -> dict[str, Tensor]:
