@@ -266,7 +266,11 @@ def test_a_plate_is_a_png_of_the_cards_size(folder):
     for content in (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", b"\x89PNG\r\n\x1a\n"):
         put(folder, "plate.png", content)
         assert "plate.png is not a picture" in complaint(folder)
-    put(folder, "plate.png", (_EMBEDDED / "ava" / "plate.png").read_bytes())
+    plate = (_EMBEDDED / "ava" / "plate.png").read_bytes()
+    # After the header's chunk of 25 bytes.
+    put(folder, "plate.png", plate[:33] + b"\0\0\0\1iCCPx1234" + plate[33:])
+    assert "more than a picture (iCCP)" in complaint(folder)
+    put(folder, "plate.png", plate)
     change(folder, lambda card: card["image"].update(size=[358, 640]))
     assert "of the card's size" in complaint(folder)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PLATE = "plate.png"
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PACKED = (b"iCCP", b"iTXt", b"zTXt")  # chunks that may unpack to a thousand times their size
 
 
 class Runtime:
@@ -47,9 +48,7 @@ class Runtime:
         self._size = card.size
         self.margin = card.margin
         content = file(PLATE)
-        # From its header, before it is decoded: other formats may be large, or name other files.
-        if content[:8] != _PNG or struct.unpack(">2I", content[16:24].ljust(8)) != card.size:
-            raise ValueError(f"{PLATE} is not a picture (PNG) of the card's size")
+        _check_plate(content, card.size)
         try:
             self.scene = Background(decode_picture(content))
         except ValueError as error:
@@ -92,3 +91,19 @@ class Runtime:
                     seen, place = scaled(seen, place, self._size, size)
                 lay_over(frame, seen, place)
                 yield frame
+
+
+def _check_plate(content: bytes, size: tuple[int, int]) -> None:
+    """Refuse a plate before it is decoded: pictures can be huge, or name other files.
+
+    Raises:
+        ValueError: when it is no plain PNG of this size.
+    """
+    if content[:8] != _PNG or struct.unpack(">2I", content[16:24].ljust(8)) != size:
+        raise ValueError(f"{PLATE} is not a picture (PNG) of the card's size")
+    at = len(_PNG)
+    while len(head := content[at : at + 8]) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind in _PACKED:
+            raise ValueError(f"{PLATE} holds more than a picture ({kind.decode()})")
+        at += length + 12
