@@ -220,9 +220,10 @@ class Bundle:
         if path.parent != self.path.resolve():
             raise DancingError(f"{self.path}: {name} is a link to another place")
         with open(path, "rb", opener=_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            state = os.fstat(file.fileno())
+            if not stat.S_ISREG(state.st_mode):
                 raise DancingError(f"{self.path}: {name} is a device or a pipe, not a file")
-            return file.read(limit + 1)
+            return file.read(min(state.st_size, limit) + 1)
 
     def _unpacked(self, name: str, limit: int) -> bytes:
         """The start of a file of a zip; what its header says of the size may be untrue."""
