@@ -18,8 +18,8 @@ PLATE = np.full((SIZE[1], SIZE[0], 3), (100, 150, 200), np.uint8)
 class BoxModel:
     """Obeys the contract of an image model that draws layers; see docs/data.md."""
 
-    def run(self, outputs, inputs):
-        assert outputs is None and set(inputs) == {"landmarks", "corners", "crop"}
+    def run(self, outputs, inputs, options):
+        assert outputs == ["layers", "shade"] and set(inputs) == {"landmarks", "corners", "crop"}
         landmarks, corners, (width, height) = (inputs[k] for k in ("landmarks", "corners", "crop"))
         assert landmarks.dtype == corners.dtype == np.float32 and width % 32 == height % 32 == 0
         layers = np.zeros((len(landmarks), height, width, 4), np.uint8)
@@ -52,6 +52,9 @@ class BoxDancer(Bundle):
         self.card = read_card({"format": 2, "name": "box", "files": {}, "image": entry}, kinds)
 
     image = BoxModel()
+
+    def onnx(self, stage):
+        assert stage == "image"
 
     def file(self, name):
         assert name == "plate.png"

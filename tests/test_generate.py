@@ -1,8 +1,6 @@
 """`dancing generate` with the shipped dancer, on real files, as a user runs it."""
 
-import hashlib
 import io
-import json
 import os
 import resource
 import shutil
@@ -69,8 +67,14 @@ def test_poses_are_written_beside(video):
     assert inside.mean() > 0.98
 
 
+def _on_one_core() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 def test_same_seed_same_file_other_seed_other_dance(video, tmp_path):
-    dancing("generate", EXAMPLE, "-o", tmp_path / "same.mp4", "--seed", 7, *SHORT)
+    dancing("generate", EXAMPLE, "-o", tmp_path / "same.mp4", "--seed", 7, *SHORT,
+            preexec_fn=_on_one_core)  # fmt: skip
     assert (tmp_path / "same.mp4").read_bytes() == video.read_bytes()
     dancing("generate", EXAMPLE, "-o", tmp_path / "other.npz", "--seed", 8, *SHORT)
     other = PoseSequence.load(tmp_path / "other.npz").landmarks
@@ -344,55 +348,12 @@ def test_an_input_is_never_written_over(video, tmp_path):
     assert Path(own).read_bytes() == video.read_bytes()
 
 
-def test_damaged_bundles_are_refused(tmp_path):
-    song = write_wav(tmp_path / "song.wav", clicks(0.5))
-
-    def complaint(bundle: Path) -> str:
-        arguments = ("generate", song, "-o", tmp_path / "o.mp4", "--dancer", bundle)
-        return dancing(*arguments, ok=False).stderr
-
-    whole = tmp_path / "whole"
-    shutil.copytree(_EMBEDDED / DEFAULT, whole)
-    changed = shutil.copytree(whole, tmp_path / "changed")
-    content = bytearray((changed / "image.onnx").read_bytes())
-    content[len(content) // 2] ^= 1
-    (changed / "image.onnx").write_bytes(content)
-    assert "hash" in complaint(changed)
-    missing = shutil.copytree(whole, tmp_path / "missing")
-    (missing / "image.onnx").unlink()
-    assert "no image.onnx" in complaint(missing)
-    bare = tmp_path / "bare"
-    bare.mkdir()
-    assert "no card.json" in complaint(bare)
-    forged = shutil.copytree(whole, tmp_path / "forged")
-    card = json.loads((forged / "card.json").read_text())
-    (forged / "image.onnx").write_bytes(b"not a model")
-    card["files"]["image.onnx"] = hashlib.sha256(b"not a model").hexdigest()
-    (forged / "card.json").write_text(json.dumps(card))
-    assert "cannot be loaded" in complaint(forged)
-    outside = shutil.copytree(whole, tmp_path / "outside")
-    card["files"]["../song.wav"] = "0"
-    (outside / "card.json").write_text(json.dumps(card))
-    assert "outside the bundle" in complaint(outside)
-    good = json.loads((whole / "card.json").read_text())
-    wrong = {
-        "size": "ab",
-        "view": [0, 0, 0, float("inf")],
-        "placement": [1, 2],
-        "margin": [1, 2, 3],
-    }
-    for key, value in wrong.items():
-        card = json.loads(json.dumps(good))
-        card["image"][key] = value
-        (forged / "card.json").write_text(json.dumps(card))
-        assert "no valid 'image'" in complaint(forged), key
-    card = json.loads(json.dumps(good))
-    card["files"]["image.onnx"] = card["files"]["motion.onnx"]
-    shutil.copy(whole / "motion.onnx", forged / "image.onnx")
-    (forged / "card.json").write_text(json.dumps(card))
-    assert "takes context, mask, mfcc" in complaint(forged)
-    (tmp_path / "no.zip").write_text("no zip")
-    assert "folder or a zip" in complaint(tmp_path / "no.zip")
+def test_a_damaged_bundle_is_refused_before_the_song_is_heard(tmp_path):
+    bundle = shutil.copytree(_EMBEDDED / DEFAULT, tmp_path / "bundle")
+    (bundle / "image.onnx").write_bytes(b"not a model")
+    done = dancing("generate", "no such song.wav", "-o", tmp_path / "o.mp4", "--dancer", bundle,
+                   ok=False)  # fmt: skip
+    assert done.stderr.count("\n") == 1 and "its hash is not the card's" in done.stderr
 
 
 def test_a_zipped_bundle_dances_as_its_folder_does(tmp_path):

@@ -314,3 +314,20 @@ def test_items_made_ahead_come_in_order_with_their_errors():
             assert len(made) <= item + 4
     assert found == [0, 1, 2, 3]
     assert list(ahead(iter([]), 1)) == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "transparent"),
+    [(".mp4", False), (".mov", False), (".mov", True), (".webm", False), (".webm", True)],
+)
+def test_the_same_pictures_make_the_same_file(tmp_path, suffix, transparent):
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (5, 72, 48, 4 if transparent else 3), dtype=np.uint8)
+    contents = []
+    for name in "ab":
+        path = tmp_path / f"{name}{suffix}"
+        with VideoWriter(path, 48, 72, sound=None, transparent=transparent) as video:
+            for picture in pictures:
+                video.write(picture)
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1]

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import lzma
+import os
+import stat
+import threading
 import zipfile
 import zlib
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dancing.card import StageCard, read_card
 from dancing.errors import DancingError
 from dancing.family import STAGES, family
+from dancing.files import put_back
+from dancing.onnx_check import check
 
 if TYPE_CHECKING:
     import onnxruntime
+    from numpy.typing import NDArray
 
 CARD = "card.json"
 PREVIEW = "preview.png"
 DEFAULT = "ava"
 _EMBEDDED = Path(__file__).parent / "bundles"
-_MAX_FILE = 512 * 2**20
+MAX_CARD = 4 * 2**20
+MAX_FILE = 512 * 2**20
+MAX_UNPACKED = 2**30
+"""Bytes of a card, of another file, and of all files in a zip, when unpacked."""
+MAX_MEMORY = 6 * 2**30
+"""Bytes that models may compute with, all that are open in the process together."""
+MAX_SECONDS = 300.0
+"""How long one call of a model may take; usual ones take a few seconds at most."""
+_PIECE = 2**20  # bytes that are read of a zip at a time
+_DEEPEST = 50  # of the objects and lists of a card
+_LARGEST = 1e6  # of the numbers that a model returns: standardised poses, shares
+_LINE = 200  # characters
+_SILENT = 4  # severity of ONNX Runtime's log, whose errors come as exceptions
 
 
 def embedded() -> list[str]:
@@ -44,16 +64,17 @@ class Bundle:
 
     def __init__(self, name: str | Path = "default") -> None:
         self.path = _locate(name)
-        if self.path.is_file() and not zipfile.is_zipfile(self.path):
+        if not self.path.is_dir() and not (self.path.is_file() and zipfile.is_zipfile(self.path)):
             raise DancingError(f"{self.path}: a dancer bundle is a folder or a zip")
         try:
-            values = json.loads(self._read(CARD))
+            values = json.loads(self._read(CARD, MAX_CARD))
+            _check_plain(values)
         except (ValueError, RecursionError) as error:
             raise DancingError(f"{self.path}: its {CARD} is not JSON ({error})") from error
         try:
             self.card = read_card(values, _card_kinds(values))
         except ValueError as error:
-            raise DancingError(f"{self.path}: its {CARD} {error}") from error
+            raise DancingError(f"{self.path}: its {CARD} {_line(error)}") from error
         except DancingError as error:
             raise DancingError(f"{self.path}: {error}") from error
 
@@ -82,7 +103,7 @@ class Bundle:
         expected = self.card.files.get(name)
         if expected is None:
             raise DancingError(f"{self.path}: its {CARD} lists no file {name}")
-        content = self._read(name)
+        content = self._read(name, MAX_FILE)
         if hashlib.sha256(content).hexdigest() != expected:
             raise DancingError(
                 f"{self.path}: {name} is damaged or was changed (its hash is not the card's)"
@@ -103,63 +124,175 @@ class Bundle:
         """ONNX Runtime session of the poses-to-pictures model."""
         return self._session("image")
 
-    def run(self, stage: str, inputs: dict[str, Any]) -> list[Any]:
-        """The outputs of a stage's ONNX model, in its own order, for named inputs.
+    def run(self, stage: str, inputs: dict[str, NDArray[Any]], **sides: int) -> list[NDArray[Any]]:
+        """What a stage's ONNX model returns: its card's `outputs`, of the shapes given there.
+
+        Args:
+            inputs: by name, as the card's `inputs`.
+            sides: lengths of sides of the outputs that are sides of no input.
 
         Raises:
-            DancingError: when there is no such model, or it fails.
+            DancingError: when there is no such model, it fails, takes too long, or returns other
+                shapes, or numbers that are not finite.
         """
-        session = getattr(self, stage)
-        try:
-            return session.run(None, inputs)
-        except Exception as error:  # ONNX Runtime's exceptions share no public base class.
-            raise DancingError(f"{self.path}: the {stage} model failed ({error})") from error
-
-    def _session(self, stage: str) -> onnxruntime.InferenceSession:
-        inputs = family(stage, self.stage(stage).model).inputs
-        content = self.file(f"{stage}.onnx")
+        session, card = getattr(self, stage), self.stage(stage)
         import onnxruntime
 
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = _SILENT
+        timer = threading.Timer(MAX_SECONDS, setattr, (options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            found = session.run(list(card.outputs), inputs, options)
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class.
+            why = f"took longer than {MAX_SECONDS:g} s" if options.terminate else "failed"
+            raise DancingError(f"{self.path}: the {stage} model {why} ({_line(error)})") from error
+        finally:
+            timer.cancel()
+        for name, tensor in card.inputs.items():
+            sides |= tensor.sides(inputs[name].shape)
+        for (name, tensor), array in zip(card.outputs.items(), found, strict=True):
+            if array.shape != (shape := tensor.sized(sides)):
+                raise DancingError(
+                    f"{self.path}: the {stage} model returns {name} of shape {array.shape}, not "
+                    f"{shape}"
+                )
+            if array.dtype.kind == "f" and not (np.abs(array) <= _LARGEST).all():
+                raise DancingError(
+                    f"{self.path}: the {stage} model returns {name} with numbers that are not "
+                    "finite, or far too large"
+                )
+        return found
+
+    def onnx(self, stage: str) -> bytes:
+        """A stage's ONNX file, once it is known to be one that the family can have exported.
+
+        Raises:
+            DancingError: when there is none, or it is another one.
+        """
+        card = self.stage(stage)
+        content = self.file(f"{stage}.onnx")
+        try:
+            check(content, card.inputs, card.outputs)
+        except ValueError as error:
+            raise DancingError(f"{self.path}: {stage}.onnx {_line(error)}") from error
+        return content
+
+    def _session(self, stage: str) -> onnxruntime.InferenceSession:
+        content = self.onnx(stage)
+        import onnxruntime
+
+        _limit_memory()
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = _SILENT
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        if stage == "motion":
+            # So small that more threads gain nothing; and of one, the sums have one order.
+            options.intra_op_num_threads = 1
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         available = onnxruntime.get_available_providers()
         try:
-            session = onnxruntime.InferenceSession(
+            return onnxruntime.InferenceSession(
                 content, options, providers=[name for name in wanted if name in available]
             )
         except Exception as error:  # ONNX Runtime's exceptions share no public base class.
-            raise DancingError(f"{self.path}: {stage}.onnx cannot be loaded ({error})") from error
-        found = {entry.name for entry in session.get_inputs()}
-        if found != set(inputs):
             raise DancingError(
-                f"{self.path}: {stage}.onnx takes {', '.join(sorted(found))}, "
-                f"not {', '.join(sorted(inputs))}"
-            )
-        return session
+                f"{self.path}: {stage}.onnx cannot be loaded ({_line(error)})"
+            ) from error
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, limit: int) -> bytes:
+        """The content of a file of at most so many bytes."""
         try:
-            if self.path.is_dir():
-                file = self.path / name
-                if file.stat().st_size > _MAX_FILE:
-                    raise DancingError(f"{self.path}: {name} is too large")
-                return file.read_bytes()
-            with zipfile.ZipFile(self.path) as archive:
-                if archive.getinfo(name).file_size > _MAX_FILE:
-                    raise DancingError(f"{self.path}: {name} is too large")
-                return archive.read(name)
+            take = self._unpacked if self.path.is_file() else self._file
+            content = take(name, limit)
         except (OSError, KeyError) as error:
             raise DancingError(f"{self.path}: the bundle has no {name}") from error
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            lzma.LZMAError,
-            EOFError,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
             raise DancingError(f"{self.path}: {name} cannot be unpacked ({error})") from error
+        if len(content) > limit:
+            raise DancingError(f"{self.path}: {name} is larger than {limit >> 20} MiB")
+        return content
+
+    def _file(self, name: str, limit: int) -> bytes:
+        """The start of a file of a folder, one byte more than the limit at most."""
+        path = (self.path / name).resolve(strict=True)
+        if path.parent != self.path.resolve():
+            raise DancingError(f"{self.path}: {name} is a link to another place")
+        with open(path, "rb", opener=_at_once) as file:
+            state = os.fstat(file.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise DancingError(f"{self.path}: {name} is a device or a pipe, not a file")
+            return file.read(min(state.st_size, limit) + 1)
+
+    def _unpacked(self, name: str, limit: int) -> bytes:
+        """The start of a file of a zip; what its header says of the size may be untrue."""
+        with _Pieces(self.path) as file, zipfile.ZipFile(file) as archive:
+            entry = archive.getinfo(name)
+            if archive.namelist().count(name) > 1:
+                raise zipfile.BadZipFile("it is there twice")
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise zipfile.BadZipFile("it is packed by another method than 'deflate'")
+            if sum(each.file_size for each in archive.infolist()) > MAX_UNPACKED:
+                raise zipfile.BadZipFile(f"all files have more than {MAX_UNPACKED >> 20} MiB")
+            with archive.open(entry) as packed:
+                content = bytearray()
+                while len(content) <= limit and (piece := packed.read(_PIECE)):
+                    content += piece
+            return bytes(content)
+
+
+class _Pieces(io.FileIO):
+    """A zip that is read in pieces: one whose directory is huge would fill the memory."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = os.fstat(self.fileno()).st_size - self.tell()
+        if size is None or size < 0:
+            size = left
+        if min(size, left) > _PIECE:
+            raise zipfile.BadZipFile("its directory is too large")
+        return super().read(size)
+
+
+@cache
+def _limit_memory() -> None:
+    """Set the limit of the memory that sessions share, once in this process."""
+    import onnxruntime as ort
+
+    where = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    ort.create_and_register_allocator(where, ort.OrtArenaCfg({"max_mem": MAX_MEMORY}))
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for who writes into a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_plain(values: Any) -> None:
+    """Refuse JSON that is nested deeply, or has text that cannot be written.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
+    left = [(values, 0)]
+    while left:
+        value, depth = left.pop()
+        if depth > _DEEPEST:
+            raise ValueError(f"more than {_DEEPEST} levels of lists and objects")
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, dict):
+            left += [(each, depth + 1) for each in (*value, *value.values())]
+        elif isinstance(value, list):
+            left += [(each, depth + 1) for each in value]
+
+
+def _line(error: Exception) -> str:
+    """What an error says of a stranger's file, as one short line without control characters."""
+    text = " ".join(str(error).split())[:_LINE]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _locate(name: str | Path) -> Path:
@@ -169,10 +302,14 @@ def _locate(name: str | Path) -> Path:
     if text in embedded():
         return _EMBEDDED / text
     path = Path(name)
-    if path.exists():
-        return path
+    try:
+        put_back(path)
+        if path.exists():
+            return path
+    except (OSError, ValueError):  # a name that no file can have
+        pass
     raise DancingError(
-        f"no dancer named '{name}', and no such bundle; known dancers: {', '.join(embedded())}"
+        f"no dancer named {str(name)!r}, and no such bundle; known dancers: {', '.join(embedded())}"
     )
 
 

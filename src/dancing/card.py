@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from dancing.body.poses import Placement
 from dancing.body.skeleton import BONE_KINDS
+from dancing.onnx_check import Tensor
 
 FORMAT = 2
 """Of the cards written; 1 has one training where 2 has a history."""
 _FORMATS = (1, 2)
 _Value = TypeVar("_Value")
 Setting = int | float | str | bool
+MAX_FILES = 100
+"""That a bundle may hold beside the card."""
+_FILE_NAME = re.compile(r"\w[\w .-]{0,99}", re.ASCII)
+_LARGEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,16 @@ class StageCard:
                 raise ValueError("placement has no 'floor'")
 
     @property
+    def inputs(self) -> dict[str, Tensor]:
+        """What the family's ONNX model takes, by name."""
+        raise NotImplementedError
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """What it returns, in this order."""
+        raise NotImplementedError
+
+    @property
     def sources(self) -> frozenset[str]:
         """Hashes of the songs and sources of all clips that were ever trained on."""
         return frozenset(source for step in self.training for source in step.sources)
@@ -165,9 +179,11 @@ class Card:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if len(self.files) > MAX_FILES:
+            raise ValueError(f"names more than {MAX_FILES} files")
         for name in self.files:
-            if Path(name).name != name:
-                raise ValueError(f"names a file outside the bundle: {name}")
+            if not _FILE_NAME.fullmatch(name):
+                raise ValueError(f"names a file outside the bundle, or an odd one: {name!r}")
 
     def stage(self, name: str) -> StageCard | None:
         """The entry of a stage, 'motion' or 'image'."""
@@ -222,7 +238,7 @@ def read(kind: type[_Value], values: Any) -> _Value:
     """A dataclass from the JSON object of its fields.
 
     Raises:
-        ValueError: when a field is missing, or of another type, or a number is not finite.
+        ValueError: when a field is missing, of another type, or a number is not finite or huge.
     """
     if not isinstance(values, dict):
         raise ValueError(f"{values!r} is no object")
@@ -272,8 +288,8 @@ def _value(kind: Any, value: Any) -> Any:
             raise ValueError(f"{value!r} is no object")
         return {key: _value(inner[1], item) for key, item in value.items()}
     if kind is float and type(value) in (int, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is not finite")
+        if not -_LARGEST <= value <= _LARGEST:
+            raise ValueError(f"{value} is not finite, or far too large")
         return float(value)
     if type(value) is not kind:
         raise ValueError(f"{value!r} is no {kind.__name__}")
@@ -299,11 +315,15 @@ def weights_id(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def numbers(name: str, values: tuple[float, ...], count: int) -> None:
-    """Refuse a list of another length.
+def numbers(
+    name: str, values: Sequence[float], count: int, least: float = -1e3, most: float = 1e3
+) -> None:
+    """Refuse a list of another length, or of numbers out of range.
 
     Raises:
         ValueError: with its name.
     """
     if len(values) != count:
         raise ValueError(f"{name}: {len(values)} numbers instead of {count}")
+    if not all(least <= value <= most for value in values):
+        raise ValueError(f"{name}: not all from {least:g} to {most:g}")

@@ -8,7 +8,6 @@ import io
 import json
 import logging
 import re
-import shutil
 import tempfile
 import warnings
 import zipfile
@@ -27,7 +26,7 @@ from dancing.bundle import CARD
 from dancing.card import Card, Parent, StageCard, TrainingStep, weights_id
 from dancing.errors import DancingError
 from dancing.family import family
-from dancing.files import temporary_folder
+from dancing.files import replace_folder, temporary_folder
 from dancing.media import FPS, SAMPLE_RATE
 from dancing.music.mfcc import HOP_LENGTH, N_FFT, N_MFCC
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
@@ -312,20 +311,20 @@ def write_bundle(files: dict[str, bytes], output: Path) -> None:
     Raises:
         DancingError: when the place cannot be written.
     """
+    place = output.resolve()
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_folder(output.parent) as scratch:
-            made = scratch / output.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(place.parent) as scratch:
+            made = scratch / place.name
             if output.suffix == ".zip":
                 with zipfile.ZipFile(made, "w") as archive:
                     for name, content in files.items():
                         archive.writestr(name, content)
+                made.replace(place)
             else:
                 made.mkdir()
                 for name, content in files.items():
                     (made / name).write_bytes(content)
-                if output.exists():
-                    shutil.move(output, scratch / "old")
-            made.replace(output)
+                replace_folder(made, place)
     except OSError as error:
         raise DancingError(f"{output}: cannot be written ({error.strerror or error})") from error

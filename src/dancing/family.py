@@ -3,8 +3,7 @@
 A family is a package named in `FAMILIES` of its stage (`dancing.motion`, `dancing.image`), found by
 the `model` that a card names. Its modules bear the same names in all families:
 
-- `card`: `Card`, a `dancing.card.StageCard`, and the names of the ONNX model's `INPUTS` and
-  `OUTPUTS`;
+- `card`: `Card`, a `dancing.card.StageCard`, which also says what the ONNX model takes and returns;
 - `runtime`: `Runtime`, a `MotionRuntime` or `ImageRuntime`, which runs the exported model;
 - `training`: what `TrainingFamily` lists; the only one that imports torch.
 """
@@ -105,11 +104,6 @@ class Family:
     def card(self) -> type[StageCard]:
         """The dataclass of its entry in a card."""
         return cast("type[StageCard]", import_module(f"{self.package}.card").Card)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the inputs of the exported model."""
-        return cast("tuple[str, ...]", import_module(f"{self.package}.card").INPUTS)
 
     @property
     def runtime(self) -> Callable[..., Any]:

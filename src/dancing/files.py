@@ -8,6 +8,8 @@ written to the same folder.
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import mimetypes
 import os
@@ -20,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from dancing.errors import DancingError
 from dancing.listener import Listener, Silent
@@ -317,3 +319,55 @@ def _may_be_media(file: Path) -> bool:
         return False
     kind = _KINDS.guess_type(f"x{suffix}")[0]
     return kind is None or kind.startswith(("audio/", "video/"))
+
+
+def replace_folder(new: Path, place: Path) -> None:
+    """Move a folder to a place in the same file system; one that is there gives way.
+
+    The two change places in one step where the system can, so that at no moment, also if this
+    process is killed, there is none. Elsewhere the older one has another name for a moment, and
+    `put_back` returns it if the process is killed then.
+
+    Raises:
+        OSError: when that is not possible.
+    """
+    old = _set_aside(place)
+    if not place.exists():
+        new.replace(place)
+    elif not _exchange(new, place):
+        place.replace(old)
+        new.replace(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def put_back(place: Path) -> None:
+    """Return a folder to its place, if a process was killed while it replaced it.
+
+    Raises:
+        OSError: when that is not possible.
+    """
+    old = _set_aside(place)
+    if old.is_dir() and not place.exists():
+        old.replace(place)
+
+
+def _set_aside(place: Path) -> Path:
+    return place.with_name(f".{place.name}.before")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Give each of two folders the other's name in one step; False where the system cannot."""
+    names = os.fsencode(one), os.fsencode(other)
+    library: Any = ctypes.CDLL(None, use_errno=True) if sys.platform != "win32" else None
+    if hasattr(library, "renameat2"):  # Linux: AT_FDCWD, RENAME_EXCHANGE
+        done = library.renameat2(-100, names[0], -100, names[1], 2)
+    elif hasattr(library, "renamex_np"):  # macOS: RENAME_SWAP
+        done = library.renamex_np(*names, 2)
+    else:
+        return False
+    if done == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from dancing.card import StageCard
 
 _SIDES = (16, 4096)
+_LONGEST = 4  # how often the shorter side goes into the longer one
+_FARTHEST, _SMALLEST = 10.0, 0.01  # frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,5 +29,9 @@ class ImageCard(StageCard):
         left, top, right, bottom = self.view
         if not (left < right and top < bottom):
             raise ValueError("view")
+        if max(map(abs, self.view)) > _FARTHEST or min(right - left, bottom - top) < _SMALLEST:
+            raise ValueError("view is far outside the frame, or tiny")
         if any(side % 2 or not _SIDES[0] <= side <= _SIDES[1] for side in self.size):
             raise ValueError("size")
+        if max(self.size) > _LONGEST * min(self.size):
+            raise ValueError(f"size is longer than {_LONGEST} to 1")

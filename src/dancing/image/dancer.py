@@ -48,6 +48,7 @@ class Dancer:
     def __init__(self, bundle: str | Path | Bundle = "default", height: int | None = None) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self._card = card = self.bundle.stage("image")
+        self.bundle.onnx("image")  # what is wrong with it is to be said before a dance is made
         assert isinstance(card, ImageCard)
         self._drawn = card.size
         self.size = self._drawn
@@ -162,5 +163,5 @@ class Dancer:
         )
         return self._runtime(batches, self.size, background)
 
-    def _run(self, inputs: dict[str, Any]) -> list[NDArray[Any]]:
-        return self.bundle.run("image", inputs)
+    def _run(self, inputs: dict[str, Any], **sides: int) -> list[NDArray[Any]]:
+        return self.bundle.run("image", inputs, **sides)

@@ -33,6 +33,7 @@ class Choreographer:
     def __init__(self, bundle: str | Path | Bundle = "default") -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         card = self.bundle.stage("motion")
+        self.bundle.onnx("motion")  # what is wrong with it is to be said at once
         self._placement = card.placement
         self._runtime: MotionRuntime = family("motion", card.model).runtime(self._run, card)
 
@@ -70,5 +71,5 @@ class Choreographer:
         place = placement or self._placement
         return self._runtime(song, seed, place, energy=energy, keep=keep, start_pose=start_pose)
 
-    def _run(self, inputs: dict[str, Any]) -> list[NDArray[Any]]:
-        return self.bundle.run("motion", inputs)
+    def _run(self, inputs: dict[str, Any], **sides: int) -> list[NDArray[Any]]:
+        return self.bundle.run("motion", inputs, **sides)

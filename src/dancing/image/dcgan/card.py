@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from dancing.image.card import ImageCard as Card
+from dataclasses import dataclass
 
-INPUTS = ("landmarks",)
-OUTPUTS = ("pictures",)
+from dancing.body.skeleton import N_LANDMARKS
+from dancing.image.card import ImageCard
+from dancing.onnx_check import Tensor
 
-__all__ = ["INPUTS", "OUTPUTS", "Card"]
+
+@dataclass(frozen=True, kw_only=True)
+class Card(ImageCard):
+    """The card of a `dcgan` model."""
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """What the ONNX model takes, by name."""
+        return {"landmarks": Tensor("float32", ("N", N_LANDMARKS, 2))}
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """What it returns."""
+        width, height = self.size
+        return {"pictures": Tensor("uint8", ("N", height, width, 3))}

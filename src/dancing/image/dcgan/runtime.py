@@ -34,7 +34,7 @@ class Runtime:
 
     def __init__(
         self,
-        run: Callable[[dict[str, Any]], list[NDArray[Any]]],
+        run: Callable[..., list[NDArray[Any]]],
         card: Card,
         file: Callable[[str], bytes],
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLATE = "plate.png"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PACKED = (b"iCCP", b"iTXt", b"zTXt")  # chunks that may unpack to a thousand times their size
 
 
 class Runtime:
     """Draws a person with a `limbs` model.
 
     Args:
-        run: the network: named inputs to its outputs, layers and shade; see docs/data.md.
+        run: the network: named inputs, and the outputs' width and height, to its outputs, layers
+            and shade; see docs/data.md.
         card: what the bundle says of the model.
         file: the content of a file of the bundle, by name.
 
@@ -31,20 +35,22 @@ class Runtime:
         margin: left, top, right, bottom, pixels by which the person may reach out of the frame.
 
     Raises:
-        ValueError: when the background plate is not an image.
+        ValueError: when the background plate is no PNG of the card's size.
     """
 
     def __init__(
         self,
-        run: Callable[[dict[str, Any]], list[NDArray[Any]]],
+        run: Callable[..., list[NDArray[Any]]],
         card: Card,
         file: Callable[[str], bytes],
     ) -> None:
         self._run = run
         self._size = card.size
         self.margin = card.margin
+        content = file(PLATE)
+        _check_plate(content, card.size)
         try:
-            self.scene = Background(decode_picture(file(PLATE)))
+            self.scene = Background(decode_picture(content))
         except ValueError as error:
             raise ValueError(f"{PLATE} is not a picture") from error
 
@@ -71,7 +77,7 @@ class Runtime:
                     "corners": corners.astype(np.float32),
                     "crop": np.array(crop, np.int64),
                 }
-                yield corners, self._run(inputs)
+                yield corners, self._run(inputs, width=crop[0], height=crop[1])
 
         frames = scene.frames(*size)
         # One batch is drawn while the one before is encoded: not all of that keeps all cores busy.
@@ -85,3 +91,19 @@ class Runtime:
                     seen, place = scaled(seen, place, self._size, size)
                 lay_over(frame, seen, place)
                 yield frame
+
+
+def _check_plate(content: bytes, size: tuple[int, int]) -> None:
+    """Refuse a plate before it is decoded: pictures can be huge, or name other files.
+
+    Raises:
+        ValueError: when it is no plain PNG of this size.
+    """
+    if content[:8] != _PNG or struct.unpack(">2I", content[16:24].ljust(8)) != size:
+        raise ValueError(f"{PLATE} is not a picture (PNG) of the card's size")
+    at = len(_PNG)
+    while len(head := content[at : at + 8]) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind in _PACKED:
+            raise ValueError(f"{PLATE} holds more than a picture ({kind.decode()})")
+        at += length + 12

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from dancing.body.kinematics import BONES, CHANNELS
 from dancing.card import StageCard, numbers
+from dancing.motion.flow.features import CONTEXT, FRAMES
 from dancing.music.mfcc import N_MFCC
-
-INPUTS = ("point", "time", "mask", "mfcc", "context")
-OUTPUTS = ("dance",)
+from dancing.onnx_check import Tensor
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class MusicScale:
     vigour_within: float
 
     def __post_init__(self) -> None:
-        numbers("mfcc_std", self.mfcc_std, N_MFCC)
+        numbers("mfcc_std", self.mfcc_std, N_MFCC, least=1e-6)
+        numbers("vigour_std", [self.vigour_std], 1, least=1e-6)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Body:
     bones: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        numbers("bones", self.bones, len(BONES))
+        numbers("focal", [self.focal], 1, least=1e-2)
+        numbers("home", self.home, 3)
+        numbers("bones", self.bones, len(BONES), least=1e-3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,20 @@ class Card(StageCard):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.window <= 10_000:
-            raise ValueError("window")
-        for name in ("mean", "std", "change_std"):
-            numbers(name, getattr(self, name), CHANNELS)
+        if self.window % FRAMES or not 2 * FRAMES <= self.window <= 10_000:
+            raise ValueError(f"window is {self.window}, not two counts of {FRAMES} or more")
+        numbers("mean", self.mean, CHANNELS)
+        numbers("std", self.std, CHANNELS, least=0)
+        numbers("change_std", self.change_std, CHANNELS)
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """What the ONNX model takes, by name."""
+        sides = {"point": CHANNELS, "mask": CHANNELS, "mfcc": N_MFCC, "context": CONTEXT}
+        found = {key: Tensor("float32", ("N", self.window, side)) for key, side in sides.items()}
+        return found | {"time": Tensor("float32", ("N",))}
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """What it returns."""
+        return {"dance": Tensor("float32", ("N", self.window, CHANNELS))}

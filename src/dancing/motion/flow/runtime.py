@@ -54,7 +54,7 @@ class Runtime:
         card: what the bundle says of the model.
     """
 
-    def __init__(self, run: Callable[[dict[str, Any]], list[NDArray[Any]]], card: Card) -> None:
+    def __init__(self, run: Callable[..., list[NDArray[Any]]], card: Card) -> None:
         self._run = run
         self._counts = card.window // FRAMES
         self._mean, self._std = np.array(card.mean), np.array(card.std)

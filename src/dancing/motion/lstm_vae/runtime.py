@@ -27,10 +27,10 @@ class Runtime:
         card: what the bundle says of the model.
     """
 
-    def __init__(self, run: Callable[[dict[str, Any]], list[NDArray[Any]]], card: Card) -> None:
+    def __init__(self, run: Callable[..., list[NDArray[Any]]], card: Card) -> None:
         self._run = run
         self._window = card.window
-        self._latent_dim = int(card.config["latent_dim"])
+        self._latent_dim = card.latent_dim
 
     def __call__(
         self,
