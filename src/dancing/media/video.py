@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -10,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -21,7 +22,9 @@ from av.video.reformatter import VideoReformatter
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
 from dancing.listener import Listener, Silent
+from dancing.media.colour import BT709, is_ordinary, to_screen
 from dancing.media.container import film_of, open_media, origin_of
+from dancing.media.picture import on_white, turned
 from dancing.media.sound import HOPELESS, decode_stereo
 
 if TYPE_CHECKING:
@@ -31,7 +34,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FPS = 30
-_BT709 = 1
+LONGEST = 6 * 3600.0
+"""Seconds of a video that are read; what comes after is left out."""
+LONGEST_HELD = 60.0
+"""Seconds without a new picture after which a video is over."""
+MOST_PIXELS = 8192 * 4320
+"""Pixels of a video's picture, as stored and as shown; larger ones are refused."""
+_REORDERED = 16  # pictures by which a codec puts one out of order, at most
+_UNSPECIFIED = 2
 _Item = TypeVar("_Item")
 
 
@@ -111,7 +121,8 @@ class VideoInfo:
     Attributes:
         width, height: pixels.
         fps: average frames a second; videos of phones often vary around it.
-        duration: seconds from the start of the pictures, 0 if the file does not say.
+        duration: seconds from the start of the pictures, at most `LONGEST`; 0 if the file does
+            not say.
         has_sound: whether there is an audio track.
     """
 
@@ -126,7 +137,8 @@ def probe(path: str | Path) -> VideoInfo:
     """Size, rate and length of a video.
 
     Raises:
-        DancingError: when the file is missing, is no media file, or has no pictures.
+        DancingError: when the file is missing, is no media file, or has no pictures, or larger ones
+            than `MOST_PIXELS`.
     """
     with _open_video(path) as (container, stream):
         frame = next(_decode(container, stream, path, Silent()), None)
@@ -135,8 +147,8 @@ def probe(path: str | Path) -> VideoInfo:
         width, height = _display_size(frame, stream)
         end = ((container.start_time or 0) + (container.duration or 0)) / av.time_base
         duration = max(end - origin_of(container), 0.0) if container.duration else 0.0
-        rate = stream.average_rate or stream.guessed_rate or FPS
-        return VideoInfo(width, height, float(rate), duration, bool(container.streams.audio))
+        rate = 1 / _interval(stream)
+        return VideoInfo(width, height, rate, min(duration, LONGEST), bool(container.streams.audio))
 
 
 def read_frames(
@@ -151,31 +163,38 @@ def read_frames(
     begins earlier or later.
 
     Args:
-        path: any video that FFmpeg reads; variable frame rate, rotation and pixel shape are
-            obeyed.
+        path: any video that FFmpeg reads. Variable frame rate, rotation, mirroring and pixel shape
+            are obeyed. Colours that the file does not name are those of BT.709 from 720 lines or
+            1280 columns on, else of BT.601, as players have it; HDR and wide gamuts become
+            ordinary (`dancing.media.colour`); transparent parts are white. It ends before a gap of
+            more than `LONGEST_HELD`, and after `LONGEST`.
         fps: output rate; output frame k shows the input frame nearest to k / fps seconds.
         height: output height in pixels, the width keeps the aspect (both even); None keeps
             the size.
-        listener: told of what is damaged.
+        listener: told of what is damaged or left out.
 
     Yields:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        DancingError: when the file is missing, is no media file, or has no pictures. A damaged
-            file gives what can be decoded, with a note.
+        DancingError: when the file is missing, is no media file, or has no pictures, or larger ones
+            than `MOST_PIXELS`. A damaged file gives what can be decoded, with a note.
     """
+    listener = listener or Listener()
     with _open_video(path) as (container, stream):
-        origin = origin_of(container)
         count = 0
         previous: tuple[float, av.VideoFrame] | None = None
         picture: NDArray[np.uint8] | None = None
         size: tuple[int, int] | None = None
-        for frame in _decode(container, stream, path, listener or Listener()):
-            if frame.time is None:
-                continue
-            size = size or _output_size(frame, stream, height)
-            time = frame.time - origin
+        for time, frame in _timed(container, stream, path, listener):
+            size = size or _output_size(frame, stream, height, path)
+            reached = previous[0] if previous else 0.0
+            if time - reached > LONGEST_HELD or time > LONGEST:
+                why = f"more than {LONGEST / 3600:.0f} h long"
+                if time - reached > LONGEST_HELD:
+                    why = f"without pictures for {time - reached:.0f} s"
+                listener.note(f"{path}: {why}, what comes after {reached:.1f} s is left out")
+                break
             if previous is not None:
                 picture = None
                 while count / fps < (previous[0] + time) / 2:
@@ -185,7 +204,7 @@ def read_frames(
             previous = (time, frame)
         if previous is None or size is None:
             raise DancingError(f"{path}: no picture of this video can be decoded")
-        length = 1 / float(stream.average_rate or fps)
+        length = min(_interval(stream), LONGEST_HELD)
         picture = _upright(previous[1], size)
         while count == 0 or count / fps < previous[0] + length - 0.5 / fps:
             yield picture
@@ -249,20 +268,6 @@ def encode_png(picture: NDArray[np.uint8]) -> bytes:
     codec.pix_fmt, codec.time_base = "rgb24", Fraction(1, FPS)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
     return b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)])
-
-
-def decode_picture(content: bytes) -> NDArray[np.uint8]:
-    """The content of a picture file as (H, W, 3) uint8 RGB.
-
-    Raises:
-        ValueError: when it is no picture.
-    """
-    try:
-        with av.open(io.BytesIO(content)) as container:
-            frame = next(container.decode(video=0))  # type: ignore[union-attr]
-    except (FFmpegError, StopIteration, IndexError) as error:
-        raise ValueError("not a picture") from error
-    return frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 class VideoWriter:
@@ -340,7 +345,7 @@ class VideoWriter:
     def write(self, frame: NDArray[np.uint8]) -> None:
         """Add one picture, (H, W, 3) uint8 RGB, or (H, W, 4) with alpha where transparent."""
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=self._layout)
-        picture = _reformatted(picture, *self._size, self._codec.pixels, _BT709)
+        picture = _reformatted(picture, *self._size, self._codec.pixels, BT709)
         picture.pts = self._count
         picture.time_base = Fraction(1, FPS)
         self._container.mux(self._video.encode(picture))
@@ -364,7 +369,7 @@ class VideoWriter:
         context = self._video.codec_context
         # Threads that share a frame can make x264 write the same pictures in other bytes.
         context.thread_type = "FRAME"
-        context.color_primaries = context.color_trc = context.colorspace = _BT709
+        context.color_primaries = context.color_trc = context.colorspace = BT709
         context.color_range = 1
         if self._sound is not None:
             rate = self._format.rate
@@ -409,8 +414,71 @@ def _open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]
             raise DancingError(f"{path}: has no pictures, a video is needed")
         if stream.codec_context is None:
             raise DancingError(f"{path}: its kind of video cannot be decoded")
+        _check_size(path, stream.width, stream.height)
+        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         stream.thread_type = "AUTO"
         yield container, stream
+
+
+def _check_size(path: str | Path, width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise DancingError(
+            f"{path}: pictures of {width}x{height} are too large, at most "
+            f"{MOST_PIXELS // 1_000_000} million pixels can be read"
+        )
+
+
+def _interval(stream: VideoStream) -> float:
+    """Seconds from one picture to the next, on average."""
+    # What has no time stamps has no average either, but for a number that FFmpeg makes up.
+    told = stream.average_rate if stream.start_time is not None else None
+    return 1 / float(told or stream.guessed_rate or FPS)
+
+
+def _timed(
+    container: InputContainer, stream: VideoStream, path: str | Path, listener: Listener
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """The pictures in the order they are shown, and when, in seconds from the start.
+
+    A decoder gives them in that order, whatever their time stamps. Where these are missing, the
+    pictures are counted. Where they are out of order, they are those of decoding, as always in an
+    AVI, and are sorted. Where they fall back by more, another recording begins.
+    """
+    start, interval = origin_of(container), _interval(stream)
+    avi = container.format.name == "avi"
+    depth = _REORDERED if avi else 0
+    waiting: deque[av.VideoFrame] = deque()
+    times: list[float] = []
+    latest = start - interval
+    shift = 0.0
+    told = False
+
+    def first() -> tuple[float, av.VideoFrame]:
+        nonlocal start, avi
+        if avi:  # FFmpeg adds the delay of decoding
+            start, avi = min(times[0], start + _REORDERED * interval), False
+        return heappop(times) - start, waiting.popleft()
+
+    for frame in _decode(container, stream, path, listener):
+        if frame.time is None:
+            if not told:
+                listener.note(f"{path}: has no time stamps, taken for {1 / interval:.4g} a second")
+            told = True
+            time = latest + interval
+        else:
+            time = frame.time + shift
+            if time < latest - max(1.0, _REORDERED * interval):
+                shift += latest + interval - time
+                time = latest + interval
+            elif time < latest:
+                depth = _REORDERED
+        latest = max(latest, time)
+        waiting.append(frame)
+        heappush(times, time)
+        while len(waiting) > depth:
+            yield first()
+    while waiting:
+        yield first()
 
 
 def _decode(
@@ -441,19 +509,45 @@ def _display_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:
     if not 0.1 <= pixel <= 10:  # no camera's, but a mistake
         pixel = 1.0
     width, height = max(1, round(frame.width * pixel)), frame.height
-    return (height, width) if frame.rotation % 180 else (width, height)
+    return (height, width) if _turn(frame)[0] else (width, height)
 
 
-def _output_size(frame: av.VideoFrame, stream: VideoStream, height: int | None) -> tuple[int, int]:
+def _output_size(
+    frame: av.VideoFrame, stream: VideoStream, height: int | None, path: str | Path
+) -> tuple[int, int]:
     width, full = _display_size(frame, stream)
-    return (width, full) if height is None else (fitting_width(width, full, height), height)
+    if height is not None:
+        width, full = fitting_width(width, full, height), height
+    _check_size(path, width, full)
+    return width, full
+
+
+def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """How a picture is to be `turned` to be upright, to the nearest quarter."""
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, False, False
+    # A point (x, y) is shown at (a x + c y, b x + d y).
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return True, c < 0, b < 0
+    return False, a < 0, d < 0
 
 
 def _upright(frame: av.VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
-    turns = round(frame.rotation / 90) % 4
-    width, height = size[::-1] if turns % 2 else size
-    picture = _reformatted(frame, width, height, "rgb24").to_ndarray().astype(np.uint8, copy=False)
-    return np.ascontiguousarray(np.rot90(picture, turns))
+    turn = _turn(frame)
+    width, height = size[::-1] if turn[0] else size
+    ordinary = is_ordinary(frame.color_primaries, frame.color_trc)
+    pixels = "rgb48le" if not ordinary else "rgba" if _has_alpha(frame.format.name) else "rgb24"
+    picture = cast("NDArray[Any]", _reformatted(frame, width, height, pixels).to_ndarray())
+    if not ordinary:
+        picture = to_screen(picture, frame.color_primaries, frame.color_trc)
+    return turned(on_white(picture), *turn)
+
+
+@cache
+def _has_alpha(pixels: str) -> bool:
+    return any(part.is_alpha for part in av.VideoFormat(pixels).components) or pixels == "pal8"
 
 
 _reformatters = threading.local()
@@ -471,6 +565,14 @@ def _reformatted(
     scalers: dict[Any, VideoReformatter] = _reformatters.__dict__
     scaler = scalers.setdefault(str(key), VideoReformatter())
     way = "AREA" if height < frame.height else "BICUBIC"
+    high = frame.height >= 720 or frame.width >= 1280
+    own = BT709 if frame.colorspace == _UNSPECIFIED and high else None
     return scaler.reformat(
-        frame, width, height, pixels, dst_colorspace=colorspace, interpolation=way
+        frame,
+        width,
+        height,
+        pixels,
+        src_colorspace=own,
+        dst_colorspace=colorspace,
+        interpolation=way,
     )

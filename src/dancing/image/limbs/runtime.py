@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dancing.errors import DancingError
 from dancing.image.background import Background
 from dancing.image.compositing import crops, darken, lay_over, scaled, within
 from dancing.image.limbs.card import Card
-from dancing.media.video import ahead, decode_picture
+from dancing.media.picture import read_picture
+from dancing.media.video import ahead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,8 +46,8 @@ class Runtime:
         self._size = card.size
         self.margin = card.margin
         try:
-            self.scene = Background(decode_picture(file(PLATE)))
-        except ValueError as error:
+            self.scene = Background(read_picture(file(PLATE))[..., :3])
+        except DancingError as error:
             raise ValueError(f"{PLATE} is not a picture") from error
 
     def __call__(
