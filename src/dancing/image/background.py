@@ -151,4 +151,10 @@ def _middle(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.u
 
 
 def _fitted(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """The middle of a picture, scaled to cover a frame."""
+    rows, columns = picture.shape[:2]
+    # Of a shape far from the frame's, most would be scaled in vain.
+    columns = min(columns, int(np.ceil(2 * rows * width / height)))
+    rows = min(rows, int(np.ceil(2 * columns * height / width)))
+    picture = _middle(picture, columns, rows)
     return _middle(resize(picture, *_covering(picture.shape, width, height)), width, height)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-MOST_PIXELS = 120_000_000
+MOST_PIXELS = 110_000_000
 """A picture of more is refused."""
 KEPT_PIXELS = 25_000_000
 """A picture of more is made smaller."""
@@ -164,7 +164,7 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
     turn = _turn(image)
     if image.mode.startswith("I"):  # 16 bits of grey
         image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
+    if image.has_transparency_data and image.mode != "RGBA":
         image = image.convert("RGBA")
     elif image.mode in ("1", "P", "F"):
         image = image.convert("RGB")

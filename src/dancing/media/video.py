@@ -447,27 +447,28 @@ def _timed(
     start, interval = origin_of(container), _interval(stream)
     avi = container.format.name == "avi"
     depth = _REORDERED if avi else 0
+    delayed = avi or stream.start_time is None
     waiting: deque[av.VideoFrame] = deque()
     times: list[float] = []
     latest = start - interval
     shift = 0.0
-    told = False
 
     def first() -> tuple[float, av.VideoFrame]:
-        nonlocal start, avi
-        if avi:  # FFmpeg adds the delay of decoding
-            start, avi = min(times[0], start + _REORDERED * interval), False
+        nonlocal start, delayed
+        if delayed:  # FFmpeg made up the times of display, with the delay of decoding
+            start, delayed = min(times[0], start + _REORDERED * interval), False
         return heappop(times) - start, waiting.popleft()
 
-    for frame in _decode(container, stream, path, listener):
+    for number, frame in enumerate(_decode(container, stream, path, listener)):
         if frame.time is None:
-            if not told:
-                listener.note(f"{path}: has no time stamps, taken for {1 / interval:.4g} a second")
-            told = True
+            if not number and stream.start_time is None:
+                listener.note(
+                    f"{path}: has no time stamps, taken for {1 / interval:.4g} pictures a second"
+                )
             time = latest + interval
         else:
             time = frame.time + shift
-            if time < latest - max(1.0, _REORDERED * interval):
+            if time < latest - _REORDERED * interval:
                 shift += latest + interval - time
                 time = latest + interval
             elif time < latest:
