@@ -540,7 +540,10 @@ def _upright(frame: av.VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
     width, height = size[::-1] if turn[0] else size
     ordinary = is_ordinary(frame.color_primaries, frame.color_trc)
     pixels = "rgb48le" if not ordinary else "rgba" if _has_alpha(frame.format.name) else "rgb24"
-    picture = cast("NDArray[Any]", _reformatted(frame, width, height, pixels).to_ndarray())
+    high = frame.height >= 720 or frame.width >= 1280
+    own = BT709 if high and frame.colorspace == _UNSPECIFIED else None
+    scaled = _reformatted(frame, width, height, pixels, own=own)
+    picture = cast("NDArray[Any]", scaled.to_ndarray())
     if not ordinary:
         picture = to_screen(picture, frame.color_primaries, frame.color_trc)
     return turned(on_white(picture), *turn)
@@ -555,10 +558,16 @@ _reformatters = threading.local()
 
 
 def _reformatted(
-    frame: av.VideoFrame, width: int, height: int, pixels: str, colorspace: int | None = None
+    frame: av.VideoFrame,
+    width: int,
+    height: int,
+    pixels: str,
+    colorspace: int | None = None,
+    own: int | None = None,
 ) -> av.VideoFrame:
     """A frame in another size or pixel format.
 
+    `colorspace` is what it becomes, and `own` what it is where its own tag is not to be taken.
     FFmpeg's scaler takes longer to set up than to run, so one is kept for each kind of use; and
     it holds state, so each thread has its own.
     """
@@ -566,8 +575,6 @@ def _reformatted(
     scalers: dict[Any, VideoReformatter] = _reformatters.__dict__
     scaler = scalers.setdefault(str(key), VideoReformatter())
     way = "AREA" if height < frame.height else "BICUBIC"
-    high = frame.height >= 720 or frame.width >= 1280
-    own = BT709 if frame.colorspace == _UNSPECIFIED and high else None
     return scaler.reformat(
         frame,
         width,
