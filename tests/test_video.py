@@ -10,8 +10,9 @@ import pytest
 from dancing.errors import DancingError, DancingWarning
 from dancing.media import SAMPLE_RATE
 from dancing.media.colour import HLG, PQ, to_screen
+from dancing.media.picture import turned
 from dancing.media.sound import load_audio
-from dancing.media.video import VideoWriter, ahead, probe, read_frames, resize
+from dancing.media.video import VideoWriter, _turn, ahead, probe, read_frames, resize
 from media import Recorder
 from videos import AVA, plain, sine, sound_of, turn, write_video
 
@@ -44,6 +45,22 @@ def test_turned_and_mirrored_videos_are_upright(tmp_path, suffix, mirrored, degr
     assert (probe(video).height, probe(video).width) == expected.shape[:2]
     assert np.abs(frame.astype(int) - expected).mean() < 3
     assert next(read_frames(video, height=24)).shape[0] == 24
+
+
+@pytest.mark.parametrize("rotation", [0, 90, -180, -90])
+def test_videos_with_unknown_notes_are_upright(rotation):
+    """Where PyAV cannot tell the matrix, as in 3D videos, it still tells the rotation."""
+
+    class Frame:
+        def __init__(self):
+            self.rotation = rotation
+
+        @property
+        def side_data(self):
+            raise ValueError("31 is not a valid Type")
+
+    found = turned(corners(), *_turn(Frame()))
+    np.testing.assert_array_equal(found, np.rot90(corners(), rotation // 90))
 
 
 RAMP = np.linspace(20, 220, 50)

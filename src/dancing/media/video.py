@@ -42,6 +42,13 @@ MOST_PIXELS = 8192 * 4320
 """Pixels of a video's picture, as stored and as shown; larger ones are refused."""
 _REORDERED = 16  # pictures by which a codec puts one out of order, at most
 _UNSPECIFIED = 2
+_QUARTERS = [
+    (False, False, False),
+    (True, False, True),
+    (False, True, True),
+    (True, True, False),
+]
+"""What `turned` is to do for quarters to the left."""
 _Item = TypeVar("_Item")
 
 
@@ -525,9 +532,12 @@ def _output_size(
 
 def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """How a picture is to be `turned` to be upright, to the nearest quarter."""
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV gives nothing where it does not know all, as in a 3D video
+        return _QUARTERS[round(frame.rotation / 90) % 4]
     if matrix is None:
-        return False, False, False
+        return _QUARTERS[0]
     # A point (x, y) is shown at (a x + c y, b x + d y).
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
     if abs(b) + abs(c) > abs(a) + abs(d):
