@@ -13,7 +13,8 @@ from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.files import only_one
 from dancing.learn import _share, learn, previews, working_folder
-from dancing.media.video import decode_picture, read_frames, resize
+from dancing.media.picture import read_picture
+from dancing.media.video import read_frames, resize
 from media import EXAMPLE, Recorder, dancing, read_video
 from videos import AVA, plain, write_video
 
@@ -135,7 +136,7 @@ def assert_no_frame_of(film, bundle):
     images = [path for path in bundle.iterdir() if path.suffix != ".safetensors"]
     assert {path.name for path in images} == {"card.json", "image.onnx", "plate.png", "preview.png"}
     for name in ("plate.png", "preview.png"):
-        image = decode_picture((bundle / name).read_bytes()).astype(float)
+        image = read_picture((bundle / name).read_bytes()).astype(float)
         # H.264 keeps a frame to about 40 dB; the nearest drawn one has 30 dB at the best.
         errors = [np.square(resize(frame, *image.shape[1::-1]) - image).mean() for frame in frames]
         assert min(errors) > 255**2 / 10**3.8

@@ -19,7 +19,7 @@ from dancing.body.skeleton import BONE_KINDS
 from dancing.bundle import Bundle
 from dancing.card import Parent
 from dancing.data.dataset import DatasetWriter
-from dancing.media.video import decode_picture
+from dancing.media.picture import read_picture
 from dancing.training.checkpoint import SafetensorsIO
 from media import command as run
 from media import read_video
@@ -302,7 +302,7 @@ def test_limbs_learns_and_its_bundle_draws_on_the_empty_scene(tmp_path):
     depth = logged(tmp_path / "run", "train_depth")
     assert np.mean(depth[-3:]) < 0.8 * depth[0], "learned from the world landmarks"
     run("export", tmp_path / "run", "-o", tmp_path / "me")
-    preview = decode_picture(Bundle(tmp_path / "me").preview())
+    preview = read_picture(Bundle(tmp_path / "me").preview())
     assert preview.shape == (96, 96, 3)
     assert np.abs(preview[:20, :20].astype(int) - floor[:20, :20]).mean() < 8
     assert np.abs(preview.astype(int) - floor).max() > 40, "with somebody in it"

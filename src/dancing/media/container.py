@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # FFmpeg's names of what is read, which holds its sound and frames itself. What names other files
 # or addresses (playlists such as hls, dash, concat, imf; image2, which counts files up; scripts;
 # devices) stays out, and so does what makes frames of any text (tty) or raw samples of any bytes.
+# Pictures are read elsewhere (picture.py).
 _SOUND_FORMATS = (
     "aa aac ac3 ac4 aiff amr amrnb amrwb ape aptx asf asf_o au caf dsf dss dts dtshd eac3 flac gsm "
     "iff ircam latm lc3 loas mlp mmf mp2 mp3 mpc mpc8 nistsphere oma opus qcp qoa shn sln sox "
@@ -25,15 +26,9 @@ _VIDEO_FORMATS = (
     "mpeg2video mpegts mpegtsraw mpegvideo mpjpeg mxf nsv nut obu ogg rm swf ty vc1 vob vvc webm "
     "webp wtv yuv4mpegpipe"
 )
-_PICTURE_FORMATS = (
-    "bmp_pipe dds_pipe dpx_pipe exr_pipe gif_pipe hdr_pipe ico j2k_pipe jpeg_pipe jpegls_pipe "
-    "jpegxl_pipe pam_pipe pbm_pipe pcx_pipe pfm_pipe pgm_pipe pgmyuv_pipe png_pipe ppm_pipe "
-    "psd_pipe qoi_pipe sgi_pipe sunrast_pipe tiff_pipe webp_pipe xbm_pipe xpm_pipe xwd_pipe"
-)
-_FORMATS = ",".join(f"{_SOUND_FORMATS} {_VIDEO_FORMATS} {_PICTURE_FORMATS}".split())
+_FORMATS = ",".join(f"{_SOUND_FORMATS} {_VIDEO_FORMATS}".split())
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-_JPEG = b"\xff\xd8\xff"  # by its name FFmpeg takes a JPEG for image2
-_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
+_ATTACHED_PICTURE, _STILL = 0x400, 0x80000  # AV_DISPOSITION_ATTACHED_PIC, _STILL_IMAGE
 
 
 def open_media(path: str | Path) -> InputContainer:
@@ -53,11 +48,8 @@ def open_media(path: str | Path) -> InputContainer:
     if path.stat().st_size == 0:
         raise DancingError(f"{path}: the file is empty")
     try:
-        with path.open("rb") as file:
-            jpeg = file.read(len(_JPEG)) == _JPEG
         return av.open(
             str(path.absolute()),  # a relative name with a colon would be taken for a protocol
-            format="jpeg_pipe" if jpeg else None,
             metadata_errors="ignore",
             options=_OPTIONS,
         )
@@ -68,9 +60,13 @@ def open_media(path: str | Path) -> InputContainer:
 
 
 def film_of(container: InputContainer) -> VideoStream | None:
-    """The pictures of a video; a song's cover is a video stream too, but tells no time."""
-    streams = container.streams.video
-    return next((s for s in streams if not int(s.disposition) & _ATTACHED_PICTURE), None)
+    """The pictures of a video.
+
+    A song's cover and the tiles of a photograph are video streams too, but tell no time
+    (`dancing.media.picture` reads photographs).
+    """
+    still = _ATTACHED_PICTURE | _STILL
+    return next((s for s in container.streams.video if not int(s.disposition) & still), None)
 
 
 def origin_of(container: InputContainer) -> float:
