@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dancing.body.repair import LONGEST_GAP as LONGEST_GAP_SECONDS
 from dancing.body.skeleton import TRUNK
 from dancing.data.landmarker import Landmarker, Person
 from dancing.media import FPS
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-LONGEST_GAP = round(0.3 * FPS)  # frames without the person that are interpolated
+LONGEST_GAP = round(LONGEST_GAP_SECONDS * FPS)  # frames without the person that are interpolated
 MOST_PEOPLE = 4
 
 

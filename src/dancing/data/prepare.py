@@ -250,7 +250,7 @@ def _read_poses(path: Path, songs: _SongBook | None) -> _Result:
     report = FileReport(path)
     attributes: dict[str, Any] = {"source": path.name}
     try:
-        poses = PoseSequence.load(path).resampled(FPS)
+        poses = PoseSequence.load(path, _FileListener(report, Silent())).resampled(FPS)
         song = None if songs is None else songs.find(path)
         mfcc = downbeats = None
         if songs is not None and song is not None:
