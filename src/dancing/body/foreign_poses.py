@@ -4,10 +4,13 @@ Formats as their makers describe them:
 
 - OpenPose: https://github.com/CMU-Perceptual-Computing-Lab/openpose/blob/master/doc/02_output.md
 - COCO: https://cocodataset.org/#format-data; whole body: https://github.com/jin-s13/COCO-WholeBody
+- Halpe: https://github.com/Fang-Haoshu/Halpe-FullBody
+- MMPose's predictions: https://mmpose.readthedocs.io/en/latest/user_guides/inference.html
 - MediaPipe: https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker
 
-What cannot be read for want of landmarks is refused by name: feet are drawn from heel and toes,
-which 17 or 18 key points do not have.
+What cannot be read for want of landmarks is refused by name. The feet are drawn from heel and toes,
+which 17 or 18 key points do not have and from which they cannot be told: guessed from shins and
+head, the toes of dancers miss by half a foot. Face and hands can, see `_completed`.
 """
 
 from __future__ import annotations
@@ -15,70 +18,120 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dancing.body.skeleton import LANDMARKS, N_LANDMARKS
+from dancing.body.repair import bridged
+from dancing.body.skeleton import HEAD, LANDMARKS, N_LANDMARKS
+from dancing.body.tracks import Tracks
 from dancing.errors import DancingError
 
-_Frames = list[NDArray[np.float64] | None]
+MOST_FRAMES = 6 * 3600 * 30
+_MOST_OF_A_FRAME = 1 << 22  # bytes of a frame's file
+_MOST_PEOPLE = 8  # that are told apart in a frame
+_LISTS = re.compile(r"(pose_?)?(world_?)?landmarks", re.IGNORECASE)
+_MOST_TRACKS = 2000  # stretches in which people could be followed
+_FRACTIONS = 4.0  # below, points are fractions of the picture
+
+Points = NDArray[np.float32]
+"""(33, 6), as `dancing.data.landmarker.Person` has them: x, y, visibility, world x, y and z. NaN
+for what is not told."""
+
+
+_NOT_SO = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError)
 
 
 class _Layout(NamedTuple):
-    """Key points of a format: its name, and which of them is which landmark."""
+    """Key points of a format: its name, which of them is which landmark, and of which the left and
+    the right hand's 21 begin."""
 
     name: str
     landmarks: dict[str, int]
+    hands: tuple[int, int] | None = None
 
 
 def _sides(**points: tuple[int, int]) -> dict[str, int]:
-    found = {}
+    found: dict[str, int] = {}
     for name, (left, right) in points.items():
         found |= {f"left_{name}": left, f"right_{name}": right}
     return found
 
 
-_BODY_25 = _Layout(
-    "OpenPose's BODY_25",
-    {
-        "nose": 0,
-        **_sides(
-            eye=(16, 15), ear=(18, 17), shoulder=(5, 2), elbow=(6, 3), wrist=(7, 4), hip=(12, 9),
-            knee=(13, 10), ankle=(14, 11), heel=(21, 24), foot_index=(19, 22),
-        ),
-    },
-)  # fmt: skip
-_WHOLE_BODY = _Layout(
-    "COCO-WholeBody",
-    {
-        "nose": 0,
-        **_sides(
-            eye=(1, 2), ear=(3, 4), shoulder=(5, 6), elbow=(7, 8), wrist=(9, 10), hip=(11, 12),
-            knee=(13, 14), ankle=(15, 16), heel=(19, 22), foot_index=(17, 20),
-            thumb=(94, 115), index=(96, 117), pinky=(108, 129),
-        ),
-        "mouth_right": 71,
-        "mouth_left": 77,
-    },
-)  # fmt: skip
-_LAYOUTS = {25: _BODY_25, 133: _WHOLE_BODY}
+_COCO = {
+    "nose": 0,
+    **_sides(
+        eye=(1, 2), ear=(3, 4), shoulder=(5, 6), elbow=(7, 8), wrist=(9, 10), hip=(11, 12),
+        knee=(13, 14), ankle=(15, 16),
+    ),
+}  # fmt: skip
+_BODY_25 = {
+    "nose": 0,
+    **_sides(
+        eye=(16, 15), ear=(18, 17), shoulder=(5, 2), elbow=(6, 3), wrist=(7, 4), hip=(12, 9),
+        knee=(13, 10), ankle=(14, 11), heel=(21, 24), foot_index=(19, 22),
+    ),
+}  # fmt: skip
+_HALPE = {**_COCO, **_sides(foot_index=(20, 21), heel=(24, 25))}
+_WHOLE_BODY = {
+    **_COCO,
+    **_sides(foot_index=(17, 20), heel=(19, 22)),
+    "mouth_right": 71,
+    "mouth_left": 77,
+}
+LAYOUTS = {
+    25: _Layout("OpenPose's BODY_25", _BODY_25),
+    26: _Layout("Halpe's 26", _HALPE),
+    133: _Layout("COCO-WholeBody's 133", _WHOLE_BODY, (91, 112)),
+    136: _Layout("Halpe's 136", _HALPE, (94, 115)),
+}
+"""By the number of key points."""
+
 _WITHOUT_FEET = {15: "MPII's 15", 16: "MPII's 16", 17: "COCO's 17", 18: "OpenPose's COCO 18"}
-# Of OpenPose's 21 points of a hand, the knuckles that MediaPipe Pose names.
-_HAND = {"thumb": 2, "index": 5, "pinky": 17}
+_HAND = {"thumb": 2, "index": 5, "pinky": 17}  # the knuckles, of the 21 points of a hand
+
+# Where landmarks lie that key points lack, as rendered dancers have them. Of the head, from the
+# nose, in parts of the way to the eye and the ear of the same side and of the other: within 0.01
+# of the distance between the ears. Of the left hand, from the wrist, in lengths of the forearm
+# along it and across: within 0.1.
+_HEAD = {
+    "left_eye_inner": (0.79, 0.26, -0.02, -0.06),
+    "left_eye_outer": (1.03, -0.09, 0.13, -0.01),
+    "mouth_left": (-0.25, -1.29, 0.28, 0.44),
+}
+_PALM = {"index": 0.28 + 0.03j, "pinky": 0.265 + 0.012j, "thumb": 0.195 + 0.05j}
 
 
 def read_folder(folder: Path) -> dict[str, Any]:
     """OpenPose's folder of one file a frame, in the order of their numbers."""
-    files = sorted(folder.glob("*.json"), key=_by_numbers)
+    files = sorted(folder.glob("*.json"), key=_in_order)
     if not files:
         raise DancingError("a folder of poses holds one .json a frame, as OpenPose writes them")
-    values = convert([json.loads(file.read_text(encoding="utf-8")) for file in files])
-    if values is None:
-        raise DancingError("its files are not those of OpenPose")
-    return values
+    if len(files) > MOST_FRAMES:
+        raise DancingError(f"it holds {len(files)} files, at most {MOST_FRAMES} frames are taken")
+    people = []
+    for file in files:
+        try:
+            if file.stat().st_size > _MOST_OF_A_FRAME:
+                raise ValueError(f"larger than {_MOST_OF_A_FRAME >> 20} MB")
+            frame = json.loads(file.read_bytes())
+            if not (isinstance(frame, dict) and "people" in frame):
+                raise ValueError("no entry 'people'")
+            people.append(_largest(_people(frame)))
+        except (*_NOT_SO, RecursionError) as error:
+            raise DancingError(
+                f"{file.name} is no frame as OpenPose writes it ({error})"
+            ) from error
+    # The last number of 'dance_2_000000000017_keypoints.json'.
+    return _sequence(people, [_last_number(file.stem) for file in files], {})
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder that OpenPose wrote."""
+    return path.is_dir() and any(path.glob("*_keypoints.json"))
 
 
 def convert(values: Any) -> dict[str, Any] | None:
@@ -87,212 +140,358 @@ def convert(values: Any) -> dict[str, Any] | None:
     Where nobody was seen, landmarks are NaN.
 
     Raises:
-        DancingError: for a known format without the landmarks that are needed.
+        DancingError: for a known format without the landmarks that are needed, or too many frames.
     """
-    about: dict[str, Any] = {}
-    if isinstance(values, dict) and "annotations" in values:
-        return _coco(values)
-    if isinstance(values, dict) and isinstance(values.get("frames"), list):
-        about = {key: values[key] for key in ("fps", "aspect", "width", "height") if key in values}
-        values = values["frames"]
-    elif isinstance(values, dict) and "people" in values:
-        values = [values]
-    if not isinstance(values, list) or not values:
+    try:
+        frames = _frames(values)
+        if frames is None:
+            return None
+        if len(frames) > MOST_FRAMES:
+            raise DancingError(
+                f"it holds {len(frames)} frames, at most {MOST_FRAMES} are taken from other tools"
+            )
+        people = [_largest(_people(frame)) for frame in frames]
+        return _sequence(people, [_number_of(frame) for frame in frames], _about(values))
+    except _NOT_SO as error:
+        raise DancingError("it is not as OpenPose, COCO or MediaPipe write poses") from error
+
+
+def _sequence(
+    people: Sequence[Sequence[Points]], numbers: Sequence[Any], about: dict[str, float]
+) -> dict[str, Any]:
+    """Poses of the people in each frame; the frames may have numbers."""
+    if not any(people):
+        raise DancingError("it holds no landmarks in a form known here, or nobody is in its frames")
+    at, total = positions(numbers)
+    points = np.full((total, N_LANDMARKS, 6), np.nan, np.float32)
+    points[at] = _one_person(people)
+    landmarks: NDArray[Any] = points[..., :2]
+    result: dict[str, Any] = dict(about)
+    of_key_points = np.isnan(points[:, LANDMARKS.index("left_eye_inner"), 0]).all()
+    if of_key_points:
+        landmarks = _completed(landmarks, float(about.get("fps", 30.0)))
+        high = float(np.nanmax(np.abs(landmarks), initial=0))
+        if high > _FRACTIONS and not {"width", "height"} <= about.keys():
+            # Key points are pixels, which are square, of a picture whose size OpenPose never tells.
+            result["guessed_size"] = high, high
+    elif np.isfinite(points[..., 2]).any():
+        result["visibility"] = np.nan_to_num(points[..., 2]).clip(0, 1)
+    if np.isfinite(points[..., 3:]).any():
+        result["world"] = points[..., 3:]
+    return result | {"landmarks": landmarks}
+
+
+# -------------------------------------------------------------------------------- whole files
+
+
+def _frames(values: Any) -> list[Any] | None:
+    """What a file tells of each frame."""
+    if isinstance(values, list):
+        if any(isinstance(entry, dict) and "image_id" in entry for entry in values):
+            return _by_image(values, [])
+        return ([values] if values and _is_point(values[0]) else values) or None
+    if not isinstance(values, dict):
         return None
-    if any(isinstance(frame, dict) and "people" in frame for frame in values):
-        return _of_key_points(_openpose(values)) | about
-    if any(isinstance(frame, dict) and "keypoints" in frame for frame in values):
-        return _of_key_points(_by_image(values)) | about
-    found = [_mediapipe(frame) for frame in values]
-    if all(landmarks is None for landmarks, _ in found):
-        return None
-    points = _stacked([landmarks for landmarks, _ in found], (N_LANDMARKS, 4))
-    result = about | {"landmarks": points[..., :2]}
-    if not np.isnan(points[..., 3]).all():
-        result["visibility"] = np.nan_to_num(points[..., 3])
-    world = [world for _, world in found]
-    if any(rows is not None for rows in world):
-        result["world"] = _stacked(world, (N_LANDMARKS, 4))[..., :3]
-    return result
+    if isinstance(values.get("annotations"), list):
+        return _by_image(values["annotations"], values.get("images"))
+    for name in ("frames", "instance_info"):
+        if isinstance(values.get(name), list):
+            return _frames(values[name])
+    if "people" in values:
+        return [values]
+    lists = {key: value for key, value in values.items() if _LISTS.fullmatch(str(key))}
+    if lists:
+        lists = {key: value for key, value in lists.items() if value}
+        columns = list(lists.values())
+        if any(isinstance(column, dict) or _is_point(column[0]) for column in columns):
+            return [lists]
+        return [dict(zip(lists, frame, strict=False)) for frame in zip_longest(*columns)]
+    if values and all(re.search(r"\d", name) for name in values):  # frames by name or number
+        return [values[name] for name in sorted(values, key=_in_order)]
+    return None
 
 
-# ------------------------------------------------------------------------------------- key points
-
-
-def _openpose(frames: Sequence[Any]) -> _Frames:
-    """Key points (N, 3) of one person in each frame, with those of the hands behind the body's."""
-    people = []
-    for frame in frames:
-        seen = []
-        for person in (frame or {}).get("people") or ():
-            body = _rows(person.get("pose_keypoints_2d") or person.get("pose_keypoints"))
-            for side in ("left", "right"):
-                hand = person.get(f"hand_{side}_keypoints_2d")
-                rows = _rows(hand) if hand else np.zeros((21, 3))
-                body = np.concatenate([body, rows])
-            seen.append(body)
-        people.append(seen)
-    return _one_person(people)
-
-
-def _by_image(annotations: Sequence[Any]) -> _Frames:
-    """Key points of one person in each image of a list of annotations, as MMPose and others."""
-    images: dict[str, list[NDArray[np.float64]]] = {}
+def _by_image(annotations: Sequence[Any], images: Any) -> list[Any]:
+    """The people of each image of COCO's annotations, also of images without."""
+    found: dict[str, dict[str, Any]] = {}
+    for image in images or ():
+        found[str(image["id"])] = {"instances": []}
     for entry in annotations:
-        image = images.setdefault(str(entry.get("image_id", len(images))), [])
-        if entry.get("keypoints"):
-            image.append(_rows(entry["keypoints"]))
-    return _one_person([images[name] for name in sorted(images, key=_by_numbers)])
+        frame = found.setdefault(str(entry["image_id"]), {"instances": []})
+        frame["instances"].append(entry)
+    for name, frame in found.items():
+        frame["frame"] = _last_number(name)
+    return [found[name] for name in sorted(found, key=_in_order)]
 
 
-def _coco(values: dict[str, Any]) -> dict[str, Any]:
-    images = [image for image in values.get("images") or () if isinstance(image, dict)]
-    found = _of_key_points(_by_image(values["annotations"]))
-    sizes = {(image.get("width"), image.get("height")) for image in images}
-    if len(sizes) == 1 and None not in (size := sizes.pop()):
-        found["width"], found["height"] = size
+def _about(values: Any) -> dict[str, float]:
+    """Frame rate and size of the picture, under the names that they are given."""
+    if not isinstance(values, dict):
+        return {}
+    parts = [values, *(part for part in values.values() if isinstance(part, dict))]
+    images = values.get("images")
+    if isinstance(images, list) and images and all(isinstance(image, dict) for image in images):
+        sizes = {(image.get("width"), image.get("height")) for image in images}
+        if len(sizes) == 1:
+            parts.append(images[0])
+    found: dict[str, float] = {}
+    for part in parts:
+        for key, value in part.items():
+            name = re.sub(r"^(image|img|frame|video|picture)_?(?=[whrf])", "", str(key).lower())
+            name = {"framerate": "fps", "frame_rate": "fps", "rate": "fps"}.get(name, name)
+            if name in ("fps", "aspect", "width", "height") and isinstance(value, int | float):
+                found.setdefault(name, float(value))
     return found
 
 
-def _of_key_points(frames: _Frames) -> dict[str, Any]:
-    counts = {len(rows) for rows in frames if rows is not None}
-    if not counts:
-        raise DancingError("nobody is in any of its frames")
-    count = min(counts)
-    hands = count - 42 if count - 42 in (*_LAYOUTS, *_WITHOUT_FEET) else None
-    layout = _LAYOUTS.get(count if hands is None else hands)
-    if layout is None:
-        name = _WITHOUT_FEET.get(count if hands is None else hands, str(count))
+def positions(numbers: Sequence[Any]) -> tuple[NDArray[np.intp], int]:
+    """Where frames lie that have numbers, so that those left out leave gaps; how many it makes.
+
+    Numbers in even steps count as frames; where they do not rise so, or are missing, the frames
+    follow each other.
+
+    Raises:
+        DancingError: when most frames would be missing.
+    """
+    every = np.arange(len(numbers))
+    try:
+        counted = np.array(numbers, np.float64)
+    except (TypeError, ValueError):
+        return every, len(numbers)
+    steps = np.diff(counted)
+    if counted.ndim != 1 or not len(steps) or not (np.isfinite(steps) & (steps > 0)).all():
+        return every, len(numbers)
+    at = (counted - counted[0]) / steps.min()
+    if not np.allclose(at, np.rint(at), atol=1e-6):
+        return every, len(numbers)
+    if at[-1] >= max(len(numbers), min(10 * len(numbers), MOST_FRAMES)):
         raise DancingError(
-            f"{name} key points a person lack the feet (heel and toes), which are drawn too: "
-            "estimate BODY_25, COCO-WholeBody or MediaPipe's 33 landmarks"
+            f"its {len(numbers)} frames are numbered up to {counted[-1]:.0f}: most are missing"
         )
-    points = _stacked(frames, (count, 3))
-    points[points[..., 2] <= 0] = np.nan  # key points that were not found
-    where = dict(layout.landmarks)
-    if hands is not None:
-        for side, first in (("left", hands), ("right", hands + 21)):
-            where |= {f"{side}_{name}": first + place for name, place in _HAND.items()}
-    found = {name: points[:, place] for name, place in where.items()}
-    _derive(found)
-    rows = np.stack([found[name] for name in LANDMARKS], 1)
-    result: dict[str, Any] = {"landmarks": rows[..., :2]}
-    if np.nanmax(rows[..., :2]) > 4 and layout is _BODY_25:
-        # OpenPose tells no size. Any picture that holds the movement will do: pixels are square.
-        result["width"], result["height"] = np.ceil(np.nanmax(rows[..., :2], (0, 1)) * 1.05)
+    return np.rint(at).astype(np.intp), round(at[-1]) + 1
+
+
+def _number_of(frame: Any) -> Any:
+    if isinstance(frame, dict):
+        for name in ("frame", "frame_id", "frame_index", "frame_number", "frameIndex"):
+            if name in frame:
+                return frame[name]
+    return None
+
+
+# -------------------------------------------------------------------------------- people of a frame
+
+
+def _people(frame: Any) -> list[Points]:
+    """The people in what is told of a frame."""
+    if not isinstance(frame, dict):
+        return [_of_rows(points, third_is_z=True) for points in _lists(frame)]
+    for name in ("people", "instances", "predictions", "poses"):
+        if isinstance(frame.get(name), list):
+            return [person for entry in frame[name] for person in _people(entry)]
+    if body := frame.get("pose_keypoints_2d", frame.get("pose_keypoints")):
+        points = _of_rows(body)
+        for side in ("left", "right"):
+            if hand := frame.get(f"hand_{side}_keypoints_2d"):
+                _add_hand(points, side, _rows(hand))
+        return [points]
+    if body := frame.get("keypoints"):
+        return [_of_rows(body, frame.get("keypoint_scores"))]
+    return _mediapipe(frame)
+
+
+def _mediapipe(frame: dict[str, Any]) -> list[Points]:
+    names = {re.sub("[^a-z]", "", str(key).lower()): value for key, value in frame.items()}
+
+    def lists(*known: str) -> list[Any]:
+        return next((found for name in known if (found := _lists(names.get(name)))), [])
+
+    here = lists("poselandmarks", "landmarks", "landmark", "normalizedlandmarks", "pose")
+    people = [_of_rows(points, third_is_z=True) for points in here]
+    there = lists("poseworldlandmarks", "worldlandmarks")
+    for person, points in zip(people, there, strict=False):
+        rows = _rows(points, third_is_z=True)
+        if len(rows) == N_LANDMARKS:
+            person[:, 3:] = rows[:, :3]
+    return people
+
+
+def _lists(value: Any) -> list[Any]:
+    """The lists of points in lists and objects around them."""
+    if isinstance(value, dict):
+        return _lists(value.get("landmark", value.get("landmarks")))
+    if not isinstance(value, list) or not value:
+        return []
+    first = next((entry for entry in value if entry is not None), None)
+    if first is None:
+        return []
+    if _is_point(first) or isinstance(first, int | float):
+        return [value]
+    return [points for entry in value for points in _lists(entry)]
+
+
+def _of_rows(values: Any, scores: Any = None, third_is_z: bool = False) -> Points:
+    """A person of MediaPipe's 33 landmarks, or of key points."""
+    rows = _rows(values, third_is_z)
+    if scores is not None:
+        rows[:, 3] = np.array(scores, np.float64)
+    points = np.full((N_LANDMARKS, 6), np.nan, np.float32)
+    if len(rows) == N_LANDMARKS:
+        points[:, :3] = rows[:, [0, 1, 3]]
+        return points
+    layout = LAYOUTS.get(len(rows))
+    if layout is None:
+        poor = _WITHOUT_FEET.get(len(rows))
+        what = (
+            f"{poor} key points a person lack the feet (heel and toes), which are drawn too"
+            if poor
+            else f"points a person: {len(rows)}, as in no format known here"
+        )
+        raise DancingError(f"{what}: estimate BODY_25, COCO-WholeBody or MediaPipe's 33 landmarks")
+    if third_is_z:
+        rows = _rows(values)
+    rows = np.where(rows[:, 3:] > 0, rows, np.nan)  # key points that were not found are 0
+    for name, place in layout.landmarks.items():
+        points[LANDMARKS.index(name), :2] = rows[place, :2]
+    for side, first in zip(("left", "right"), layout.hands or (), strict=False):
+        _add_hand(points, side, rows[first : first + 21])
+    return points
+
+
+def _add_hand(points: Points, side: str, rows: NDArray[np.float64]) -> None:
+    if len(rows) == 21:
+        for name, place in _HAND.items():
+            if rows[place, 3] > 0:
+                points[LANDMARKS.index(f"{side}_{name}"), :2] = rows[place, :2]
+
+
+def _is_point(value: Any) -> bool:
+    """Whether it is an object with x, or two to four numbers."""
+    if isinstance(value, dict):
+        return "x" in value
+    numbers = isinstance(value, list) and all(isinstance(n, int | float | None) for n in value)
+    return numbers and 2 <= len(value) <= 4
+
+
+def _rows(values: Any, third_is_z: bool = False) -> NDArray[np.float64]:
+    """(N, 4) x, y, z and visibility or confidence of points, NaN for what is not told.
+
+    Args:
+        values: objects with names, lists of two to four numbers, or all numbers in one list; None
+            for points that were not found.
+        third_is_z: of three numbers. Default: the third is the confidence.
+    """
+    first = next((value for value in values if value is not None), None)
+    if isinstance(first, dict):
+        found = [
+            [
+                point.get("x"), point.get("y"), point.get("z"),
+                point.get("visibility", point.get("score", point.get("confidence"))),
+            ]
+            for point in (value or {} for value in values)
+        ]  # fmt: skip
+        return np.array(found, np.float64).reshape(-1, 4)
+    if isinstance(first, list):
+        nothing = [None] * len(first)
+        rows = np.array([nothing if value is None else value for value in values], np.float64)
+    else:
+        size = len(values) // N_LANDMARKS if third_is_z and len(values) % N_LANDMARKS == 0 else 3
+        rows = np.array(values, np.float64).reshape(-1, size)
+    if rows.ndim != 2 or not 2 <= rows.shape[1] <= 4:
+        raise DancingError("its points are not two to four numbers each")
+    points = np.full((len(rows), 4), np.nan)
+    points[:, : rows.shape[1]] = rows
+    if rows.shape[1] == 3 and not third_is_z:
+        points[:, 2:] = points[:, [3, 2]]
+    elif rows.shape[1] == 2:
+        points[:, 3] = 1
+    return points
+
+
+# ----------------------------------------------------------------------------------- all frames
+
+
+class _Somebody(NamedTuple):
+    points: Points
+
+
+def _largest(people: list[Points]) -> list[Points]:
+    """Those who may be the dancer, in a crowd."""
+    if len(people) <= _MOST_PEOPLE:
+        return people
+    return sorted(people, key=lambda points: -float(np.ptp(_whole(points), 0).sum()))[:_MOST_PEOPLE]
+
+
+def _whole(points: Points) -> Points:
+    """(33, 2) with what was not found in the middle of what was."""
+    known = np.isfinite(points[:, 0])
+    middle = points[known, :2].mean(0) if known.any() else 0
+    return np.where(known[:, None], points[:, :2], middle)
+
+
+def _one_person(frames: Sequence[Sequence[Points]]) -> NDArray[np.float32]:
+    """(T, 33, 6) of the person who is largest over time, NaN where that one was not seen."""
+    found = np.full((len(frames), N_LANDMARKS, 6), np.nan, np.float32)
+    if all(len(people) <= 1 for people in frames):
+        for row, people in zip(found, frames, strict=True):
+            row[:] = people[0] if people else np.nan
+        return found
+    tracks = Tracks()
+    for number, people in enumerate(frames):
+        seen = []
+        for k, points in enumerate(people):
+            if np.isfinite(points[:, 0]).any():
+                seen.append((_Somebody(_whole(points)), k))
+        tracks.add(number, seen, 1.0)
+        if len(tracks.tracks) > _MOST_TRACKS:
+            raise DancingError("it holds too many people to tell which is the dancer")
+    for track in tracks.dancer():
+        for frame, k in zip(track.frames, track.mattes, strict=True):
+            found[frame] = frames[frame][k]
+    return found
+
+
+def _completed(points: NDArray[Any], fps: float) -> NDArray[np.float64]:
+    """(T, 33, 2) with the landmarks that key points lack, from their neighbours.
+
+    Of the head, what is hidden lies where its neighbour is, as on a head seen from the side. Other
+    parts that were not found stay NaN.
+    """
+    filled = bridged(points, fps)
+    now = {name: filled[:, number] for number, name in enumerate(LANDMARKS)}
+
+    def fall_back(name: str, other: NDArray[np.float64]) -> None:
+        now[name] = np.where(np.isnan(now[name]), other, now[name])
+
+    sides = (("left", "right"), ("right", "left"))
+    for side, _ in sides:
+        fall_back("nose", now[f"{side}_ear"])
+    for side, _ in sides:
+        fall_back(f"{side}_eye", now["nose"])
+        fall_back(f"{side}_ear", now[f"{side}_eye"])
+    derived = [LANDMARKS[place] for place in HEAD]
+    for side, other in sides:
+        ways = [
+            now[f"{one}_{part}"] - now["nose"] for part in ("eye", "ear") for one in (side, other)
+        ]
+        for name, parts in _HEAD.items():
+            fall_back(name.replace("left", side), now["nose"] + np.tensordot(parts, ways, 1))
+        forearm = (now[f"{side}_wrist"] - now[f"{side}_elbow"]) @ [1, 1j]
+        for name, way in _PALM.items():
+            ahead = forearm * (way if side == "left" else way.conjugate())
+            knuckle = now[f"{side}_wrist"] + np.stack([ahead.real, ahead.imag], 1)
+            fall_back(f"{side}_{name}", knuckle)
+            derived.append(f"{side}_{name}")
+    result = np.array(points, np.float64)
+    for name in derived:
+        result[:, LANDMARKS.index(name)] = now[name]
+    result[np.isnan(points).all((1, 2))] = np.nan
     return result
 
 
-def _derive(found: dict[str, NDArray[np.float64]]) -> None:
-    """Landmarks that key points lack, from their neighbours.
-
-    Of the head, what is hidden lies where its neighbour is. A hand that was not looked for goes on
-    as the forearm does, its knuckles a third of the forearm away.
-    """
-    for side in ("left", "right"):
-        _fall_back(found, "nose", found[f"{side}_ear"])
-    for side in ("left", "right"):
-        _fall_back(found, f"{side}_eye", found["nose"])
-        _fall_back(found, f"{side}_ear", found[f"{side}_eye"])
-        for part in ("inner", "outer"):
-            found[f"{side}_eye_{part}"] = found[f"{side}_eye"]
-    eyes = (found["left_eye"] + found["right_eye"]) / 2
-    for side in ("left", "right"):
-        mouth = found["nose"] + 0.7 * (found["nose"] - eyes)
-        mouth = mouth + 0.4 * (found[f"{side}_eye"] - eyes)
-        _fall_back(found, f"mouth_{side}", mouth)
-        wrist, elbow = found[f"{side}_wrist"], found[f"{side}_elbow"]
-        ahead = wrist + 0.35 * (wrist - elbow)
-        across = 0.08 * (wrist - elbow)[:, [1, 0, 2]] * [1, -1, 0]
-        for name, place in (("index", -1), ("pinky", 1), ("thumb", -1)):
-            near = (ahead if name != "thumb" else (wrist + ahead) / 2) + place * across
-            _fall_back(found, f"{side}_{name}", near)
-
-
-def _fall_back(
-    found: dict[str, NDArray[np.float64]], name: str, other: NDArray[np.float64]
-) -> None:
-    points = found.get(name, np.full_like(other, np.nan))
-    found[name] = np.where(np.isnan(points), other, points)
-
-
-def _one_person(people: Sequence[Sequence[NDArray[np.float64]]]) -> _Frames:
-    """The person who is largest when first seen, then whoever is nearest to where they were."""
-    frames: _Frames = []
-    before: NDArray[np.float64] | None = None
-    for seen in people:
-        if not seen:
-            frames.append(None)
-            continue
-        if before is None:
-            chosen = max(seen, key=lambda rows: float(np.ptp(_found(rows), 0).sum()))
-        else:
-            chosen = min(seen, key=lambda rows: float(np.hypot(*(_middle(rows) - before))))
-        before = _middle(chosen)
-        frames.append(chosen)
-    return frames
-
-
-def _found(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    points = rows[rows[:, 2] > 0, :2]
-    return points if len(points) else np.zeros((1, 2))
-
-
-def _middle(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.median(_found(rows), 0)
-
-
-def _rows(numbers: Any) -> NDArray[np.float64]:
-    """(N, 3) x, y and confidence of a flat list, or of a list of threes or pairs."""
-    rows = np.array(numbers if numbers is not None else [], np.float64)
-    rows = rows.reshape(-1, 3) if rows.ndim == 1 else rows
-    if rows.ndim != 2 or rows.shape[1] not in (2, 3):
-        raise DancingError("its key points are not lists of x, y and confidence")
-    return rows if rows.shape[1] == 3 else np.pad(rows, ((0, 0), (0, 1)), constant_values=1)
-
-
-# -------------------------------------------------------------------------------------- MediaPipe
-
-
-def _mediapipe(frame: Any) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Landmarks and world landmarks (33, 4) of a frame; x, y, z, visibility."""
-    if not isinstance(frame, dict):
-        return _points(frame), None
-    names = {key.lower().replace("_", ""): key for key in frame}
-
-    def entry(*known: str) -> NDArray[np.float64] | None:
-        return next((_points(frame[names[name]]) for name in known if name in names), None)
-
-    return (
-        entry("poselandmarks", "landmarks", "landmark", "normalizedlandmarks"),
-        entry("poseworldlandmarks", "worldlandmarks"),
-    )
-
-
-def _points(value: Any) -> NDArray[np.float64] | None:
-    if isinstance(value, dict):
-        value = value.get("landmark", value.get("landmarks"))
-    if isinstance(value, list) and value and isinstance(value[0], list | dict):
-        first = value[0]
-        if isinstance(first, list) and first and isinstance(first[0], dict):
-            value = first  # the first person of several
-        if isinstance(first, dict) and "landmark" in first:
-            value = first["landmark"]
-    if not isinstance(value, list) or len(value) != N_LANDMARKS:
-        return None
-    rows = np.full((N_LANDMARKS, 4), np.nan)
-    for row, point in zip(rows, value, strict=True):
-        if isinstance(point, dict):
-            row[:] = [
-                np.nan if point.get(key) is None else float(point[key])
-                for key in ("x", "y", "z", "visibility")
-            ]
-        else:
-            row[: len(point)] = [np.nan if number is None else number for number in point][:4]
-    return rows
-
-
 # ---------------------------------------------------------------------------------------- columns
+
+_AXES = {"x": "x", "y": "y", "z": "z", "v": "visibility", "visibility": "visibility"}
 
 
 def csv_landmarks(names: Sequence[str]) -> dict[str, tuple[int, str]]:
@@ -301,37 +500,31 @@ def csv_landmarks(names: Sequence[str]) -> dict[str, tuple[int, str]]:
     Columns are named by landmark, as in `nose_x` or `NOSE_X`, or numbered from 0 or 1, as in `x0`,
     `x_0` or `0_x`.
     """
-    by_name = {name: number for number, name in enumerate(LANDMARKS)}
+    by_name = {name.replace("_", ""): number for number, name in enumerate(LANDMARKS)}
     named: dict[str, tuple[int, str]] = {}
     numbered: dict[str, tuple[int, str]] = {}
     for name in names:
-        text = name.strip().lower().replace(" ", "_").replace(".", "_").removeprefix("landmark_")
-        if match := re.fullmatch(r"(.+)_(x|y|z|v|visibility)", text):
-            place = by_name.get(match[1])
+        text = re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+        text = re.sub(r"^(pose_)?(landmarks?|keypoints?)_?(?=.)", "", text)
+        if match := re.fullmatch(r"(x|y|z|v|visibility)_?(\d{1,4})", text):
+            numbered[name] = int(match[2]), _AXES[match[1]]
+        elif match := re.fullmatch(r"(\d{1,4})_?(x|y|z|v|visibility)", text):
+            numbered[name] = int(match[1]), _AXES[match[2]]
+        elif match := re.fullmatch(r"(.+?)_?(x|y|z|v|visibility)", text):
+            place = by_name.get(match[1].replace("_", ""))
             if place is not None:
                 named[name] = place, _AXES[match[2]]
-            elif match[1].isdigit():
-                numbered[name] = int(match[1]), _AXES[match[2]]
-        elif match := re.fullmatch(r"(x|y|z|v|visibility)_?(\d+)", text):
-            numbered[name] = int(match[2]), _AXES[match[1]]
     if named or not numbered:
         return named
     first = min(number for number, _ in numbered.values())
     return {name: (number - first, axis) for name, (number, axis) in numbered.items()}
 
 
-_AXES = {"x": "x", "y": "y", "z": "z", "v": "visibility", "visibility": "visibility"}
+def _last_number(name: str) -> str | None:
+    return next(reversed(re.findall(r"\d{1,18}", name)), None)
 
 
-def _stacked(
-    frames: Sequence[NDArray[np.float64] | None], shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    """(T, *shape), NaN where there is nothing."""
-    missing = np.full(shape, np.nan)
-    return np.stack([missing if rows is None else rows[: shape[0]] for rows in frames])
-
-
-def _by_numbers(name: Path | str) -> list[tuple[int, int, str]]:
+def _in_order(name: Path | str) -> list[tuple[int, int, str]]:
     """Sort 'frame_10' behind 'frame_9'."""
-    parts = re.findall(r"\d+|\D+", str(name))
+    parts = re.findall(r"\d{1,18}|\D+", Path(name).name)
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

@@ -143,7 +143,12 @@ class PoseSequence:
         pose_files.write(Path(path), {name: getattr(self, name) for name in fields})
 
     @classmethod
-    def load(cls, path: str | Path, listener: Listener | None = None) -> PoseSequence:
+    def load(
+        cls,
+        path: str | Path,
+        listener: Listener | None = None,
+        size: tuple[float, float] | None = None,
+    ) -> PoseSequence:
         """Read a pose file (.npz, .json or .csv), or one of another tool.
 
         Short gaps are filled, and pixels become fractions; see `dancing.body.repair`.
@@ -151,13 +156,14 @@ class PoseSequence:
         Args:
             path: the file, or a folder of OpenPose's files.
             listener: told of what was repaired.
+            size: width and height in pixels of the picture, if known, for landmarks in pixels.
 
         Raises:
             DancingError: when the file is missing, is not a pose file, or is longer than six hours.
         """
         values = pose_files.read(Path(path))
         try:
-            values, notes = repaired(values)
+            values, notes = repaired(values, size)
             poses = cls(**values)
             if poses.duration > LONGEST:
                 raise DancingError(
