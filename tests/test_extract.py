@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from dancing.body.poses import PoseSequence, body_frame
+from dancing.body.tracks import Tracks
 from dancing.data import pose_model
 from dancing.data.dataset import Dataset
 from dancing.data.landmarker import Landmarker, Person
-from dancing.data.people import Tracks
 from dancing.data.pose_model import model_path
 from dancing.data.prepare import prepare
 from dancing.data.report import FileReport

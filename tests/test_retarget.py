@@ -296,21 +296,28 @@ def test_what_clips_of_one_body_differ_by_is_left_alone(kind, ratio, same):
     assert factors == pytest.approx({**ONES, kind: 1.0 if same else ratio}, abs=1e-5)
 
 
-SEEN_IN_NO_LENGTH = 1.6
-"""Times by which a bone would have to be longer, above which it is taken for one that never lay
-across and is left alone."""
-
-
 @pytest.mark.parametrize("kind", ["forearm", "thigh", "hand"])
-def test_a_bone_seen_in_no_length_is_left_alone(kind):
-    for ratio, expected in (
-        (SEEN_IN_NO_LENGTH - 0.01, SEEN_IN_NO_LENGTH - 0.01),
-        (SEEN_IN_NO_LENGTH + 0.01, 1.0),
-        (4.0, 1.0),
-    ):
+def test_a_short_bone_that_keeps_its_length_as_it_turns_is_lengthened(kind):
+    """However short: no step anywhere between what is left alone and the limit."""
+    ratios = np.array([1.2, 1.4, 1.59, 1.61, 1.8, 2.0, 2.39, 2.41, 3.0, 3.9])
+    for ratio in ratios:
         other = with_bones(OWN, {kind: 1 / ratio})
-        found = exact(other)
-        assert factors_of(found, other)[kind] == pytest.approx(expected, rel=1e-5)
+        assert factors_of(exact(other), other)[kind] == pytest.approx(ratio, rel=1e-5)
+
+
+def test_a_bone_that_never_lay_across_is_left_alone():
+    """Pointing at the camera, it changes its length, or does not turn."""
+    nods = 0.15 + 0.1 * np.sin(np.arange(len(OWN)) / 9)[:, None]
+    elbow, wrist = OWN.landmarks[:, [13, 14]], OWN.landmarks[:, [15, 16]]
+    for shift in (
+        nods[..., None] * (wrist - elbow) + elbow - wrist,
+        np.array([0.0, 0.01]) + elbow - wrist,
+    ):
+        landmarks = OWN.landmarks.copy()
+        for side in (0, 1):
+            landmarks[:, [15 + side, 17 + side, 19 + side, 21 + side]] += shift[:, [side]]
+        other = replace(OWN, landmarks=landmarks.astype(np.float32))
+        assert factors_of(exact(other), other)["forearm"] == pytest.approx(1.0, abs=0.2)
 
 
 @pytest.mark.parametrize(

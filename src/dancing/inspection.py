@@ -20,6 +20,7 @@ from dancing.data.dataset import Clip, Dataset
 from dancing.errors import DancingError
 from dancing.family import STAGES
 from dancing.files import write_then_rename
+from dancing.listener import Listener
 from dancing.media.video import probe, read_frames, resize
 
 if TYPE_CHECKING:
@@ -50,14 +51,26 @@ def describe(path: str | Path) -> list[str]:
         with Dataset(path) as data:
             total = sum(clip.duration for clip in data)
             return [f"{path}: {len(data)} clips, {total:.1f} s", *map(_clip_line, data)]
-    sequence = PoseSequence.load(path)
+    notes = _Notes()
+    sequence = PoseSequence.load(path, notes)
     extras = [name for name in ("visibility", "world") if getattr(sequence, name) is not None]
     beats = "no beats" if sequence.beats is None else f"{len(sequence.beats)} beats"
     return [
         f"{path}: {len(sequence)} poses at {sequence.fps:g} fps, {sequence.duration:.1f} s, "
         f"{beats}, picture {sequence.aspect:.3f} wide for 1 high"
-        + (f", with {' and '.join(extras)}" if extras else "")
+        + (f", with {' and '.join(extras)}" if extras else ""),
+        *notes.lines,
     ]
+
+
+class _Notes(Listener):
+    """Keeps notes as lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(f"note: {text}")
 
 
 def plot(path: str | Path, output: str | Path) -> None:

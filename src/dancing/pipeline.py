@@ -190,18 +190,18 @@ def generate(
     drawer.check(style, scene)
     given: PoseSequence | None = None
     if poses_from is not None:
-        sequence, body = _poses_from_file(poses_from, start, duration), None
+        sequence, body = _poses_from_file(poses_from, start, duration, listener), None
     elif song is None:
         raise DancingError("a song is needed, or poses to draw (--poses-from)")
     else:
         listener.progress("listening", 0, 1)
         music = load_song(song, start, duration, listener)
         listener.progress("listening", 1, 1)
-        given = None if keep is None else PoseSequence.load(keep).resampled(FPS)
+        given = None if keep is None else PoseSequence.load(keep, listener).resampled(FPS)
         wishes = {
             "energy": energy,
             "keep": given,
-            "start_pose": None if start_pose is None else PoseSequence.load(start_pose),
+            "start_pose": None if start_pose is None else PoseSequence.load(start_pose, listener),
         }
         sequence, body = _choreograph(music, song, bundle, motion, seed, wishes, drawer, listener)
     if not as_is:
@@ -259,8 +259,10 @@ def _choreograph(
     return sequence, motion_bundle.stage("motion").proportions
 
 
-def _poses_from_file(path: str | Path, start: float, duration: float | None) -> PoseSequence:
-    sequence = PoseSequence.load(path)
+def _poses_from_file(
+    path: str | Path, start: float, duration: float | None, listener: Listener
+) -> PoseSequence:
+    sequence = PoseSequence.load(path, listener)
     sequence = sequence.resampled(FPS)
     first = round(start * FPS)
     last = len(sequence) if duration is None else first + max(1, round(duration * FPS))

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dancing.body import pose_files
+from dancing.body.repair import repaired
 from dancing.body.skeleton import HIPS, N_LANDMARKS, SHOULDERS
 from dancing.errors import DancingError
+from dancing.listener import Listener
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+LONGEST = 6 * 3600.0  # seconds of a pose file
+# No body is so far from its picture, in sizes of it, nor has so many metres.
+_FARTHEST = 1000.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class PoseSequence:
             raise DancingError(
                 f"landmarks have shape {landmarks.shape}, but (T, 33, 2) with T >= 1 is needed"
             )
+        _check_near("landmarks", landmarks)
         object.__setattr__(self, "landmarks", landmarks)
         fps = float(self.fps)
         if not (np.isfinite(fps) and 1 <= fps <= 1000):
@@ -64,6 +71,7 @@ class PoseSequence:
                 value = _finite(name, value, np.float32)
                 if value.shape != shape:
                     raise DancingError(f"{name} has shape {value.shape}, but {shape} is needed")
+                _check_near(name, value)
                 object.__setattr__(self, name, value)
         if self.beats is not None:
             object.__setattr__(self, "beats", _finite("beats", self.beats, np.float64).ravel())
@@ -135,15 +143,36 @@ class PoseSequence:
         pose_files.write(Path(path), {name: getattr(self, name) for name in fields})
 
     @classmethod
-    def load(cls, path: str | Path) -> PoseSequence:
-        """Read a pose file (.npz, .json or .csv).
+    def load(
+        cls,
+        path: str | Path,
+        listener: Listener | None = None,
+        size: tuple[float, float] | None = None,
+    ) -> PoseSequence:
+        """Read a pose file (.npz, .json or .csv), or one of another tool.
+
+        Short gaps are filled, and pixels become fractions; see `dancing.body.repair`.
+
+        Args:
+            path: the file, or a folder of OpenPose's files.
+            listener: told of what was repaired.
+            size: width and height in pixels of the picture, if known, for landmarks in pixels.
 
         Raises:
-            DancingError: when the file is missing or is not a pose file.
+            DancingError: when the file is missing, is not a pose file, or is longer than six hours.
         """
         values = pose_files.read(Path(path))
         try:
-            return cls(**values)
+            values, notes = repaired(values, size)
+            poses = cls(**values)
+            if poses.duration > LONGEST:
+                raise DancingError(
+                    f"it holds {poses.duration / 3600:.1f} h of poses, at most "
+                    f"{LONGEST / 3600:g} h are taken; is its fps right?"
+                )
+            for note in notes:
+                (listener or Listener()).note(f"{path}: {note}")
+            return poses
         except DancingError as error:
             raise DancingError(f"{path}: {error}") from error
         except pose_files.UNREADABLE as error:
@@ -222,6 +251,11 @@ class Placement:
 
     def _scale(self) -> NDArray[np.float64]:
         return np.array([self.torso / self.aspect, self.torso])
+
+
+def _check_near(name: str, values: NDArray[np.float32]) -> None:
+    if np.abs(values).max() > _FARTHEST:
+        raise DancingError(f"{name} hold values up to {np.abs(values).max():.3g}, which are absurd")
 
 
 def _finite(name: str, value: Any, dtype: type) -> NDArray[Any]:

@@ -28,6 +28,12 @@ _SAME_FLOOR = 0.02  # of the picture's height
 _SAME_PLACE = 0.15  # of its width
 _ENOUGH = 10.0  # seconds in which a clip shows every limb in full
 _FARTHEST = (0.6, 1.6)  # no two people differ by more
+# A bone that seems too short for anybody may point at the camera, or be short, as a child's is. One
+# that lies across keeps its length while it turns; what points at the camera does not.
+_NEVER_SEEN = 2.4  # times too short at which a bone that shows no length of its own is left alone
+_STEADY = (0.65, 0.85)  # median length over the 90th percentile: of foreshortened, of true bones
+_TURNS = np.deg2rad((2.0, 5.0))  # standard deviation of the direction: of resting, of moving bones
+_LONGEST = 4.0
 
 
 def proportions(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str, float]:
@@ -157,6 +163,7 @@ def _factors(
             return dict.fromkeys(BONE_KINDS, 1.0)
         return {kind: float(np.clip(ratio, *_FARTHEST)) for kind, ratio in ratios.items()}
     measured = _lengths(joints)
+    shown = _shown(joints)
     ratios = {kind: wanted[kind] * torso / measured[kind] for kind in BONE_KINDS}
     size = float(np.median([ratios[kind] for kind in _LARGE]))
     if _SAME_SIZE[0] <= size <= _SAME_SIZE[1]:
@@ -166,10 +173,28 @@ def _factors(
     for kind in BONE_KINDS:
         ratio = ratios[kind] / size
         low, high = _SAME_LOOSE if kind in _LOOSE else _SAME
-        # What seems too short for anybody was never seen in full.
-        same = low <= ratio <= high + doubt or ratio > _FARTHEST[1]
-        factors[kind] = size * (1.0 if same else ratio)
+        if low <= ratio <= high + doubt:
+            ratio = 1.0
+        elif ratio > _FARTHEST[1]:
+            doubted = float(np.interp(ratio, (_FARTHEST[1], _NEVER_SEEN), (_FARTHEST[1], 1.0)))
+            ratio = doubted + shown[kind] * (min(ratio, _LONGEST) - doubted)
+        factors[kind] = size * ratio
     return factors
+
+
+def _shown(joints: NDArray[np.float64]) -> dict[str, float]:
+    """How sure it is, 0 to 1, that each kind of bone was seen in its full length."""
+    sure = {}
+    for kind, bones in BONE_KINDS.items():
+        starts, ends = np.array(bones).T
+        across = joints[:, ends] - joints[:, starts]
+        lengths = np.hypot(across[..., 0], across[..., 1])
+        steady = np.median(lengths) / max(np.percentile(lengths, _PERCENTILE), 1e-9)
+        # The circular standard deviation (Mardia and Jupp, Directional Statistics, 2000).
+        directions = (across[..., 0] + 1j * across[..., 1]) / np.maximum(lengths, 1e-9)
+        spread = np.sqrt(-2 * np.log(np.clip(np.abs(directions.mean(0)), 1e-9, 1))).max()
+        sure[kind] = float(np.interp(steady, _STEADY, (0, 1)) * np.interp(spread, _TURNS, (0, 1)))
+    return sure
 
 
 def _rebuilt(joints: NDArray[np.float64], factors: Mapping[str, float]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ docs/data.md describes the layout.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import math
@@ -62,8 +63,8 @@ class Clip:
         beats: (B,) float64 seconds, or None.
         downbeats: (D,) float64 seconds, the beats that begin a bar, or None.
         mfcc: (T_a, n_mfcc) float32 as stored, or None for a clip without sound.
-        frames: h5py dataset (T, H, W, 3) uint8 RGB, or None.
-        matte: h5py dataset (T, H, W) uint8, or None.
+        frames: `StoredFrames` (T, H, W, 3) uint8 RGB, or None.
+        matte: `StoredFrames` (T, H, W) uint8, or None.
         attributes: the group's attributes.
     """
 
@@ -187,7 +188,7 @@ class Clip:
             return None
         return _numbers(self.name, self._group[key], shape, dtype)
 
-    def _picture(self, key: str, ndim: int) -> h5py.Dataset | None:
+    def _picture(self, key: str, ndim: int) -> StoredFrames | None:
         if key not in self._group:
             return None
         data = self._group[key]
@@ -207,7 +208,35 @@ class Clip:
             and low <= width / height <= high
         ):
             raise DancingError(f"clip '{self.name}': '{key}' has an absurd shape {data.shape}")
-        return data
+        return StoredFrames(data)
+
+
+class StoredFrames:
+    """Frames that stay in the file: an index or a slice reads them.
+
+    Attributes:
+        shape: (T, H, W) or (T, H, W, 3); the values are uint8.
+    """
+
+    def __init__(self, data: h5py.Dataset) -> None:
+        self._data = data
+        self.shape: tuple[int, ...] = data.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, frames: int | slice | np.integer[Any]) -> NDArray[np.uint8]:
+        """The frame, or (T, ...) frames.
+
+        Raises:
+            DancingError: when the file is damaged there.
+        """
+        try:
+            return self._data[frames]
+        except (OSError, RuntimeError, MemoryError) as error:
+            raise DancingError(
+                f"{self._data.file.filename}: '{self._data.name}' is damaged at frame {frames}"
+            ) from error
 
 
 class Dataset:
@@ -225,7 +254,11 @@ class Dataset:
         try:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
-            raise DancingError(f"{path}: not an HDF5 file, or cut short") from error
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                why = "is being written by another program, or may not be read"
+            else:
+                why = "not an HDF5 file, or cut short"
+            raise DancingError(f"{path}: {why}") from error
         try:
             self.clips = _read_clips(self._file)
         except DancingError as error:
@@ -494,7 +527,9 @@ def _numbers(
 
 
 def _plain(value: Any) -> Any:
-    """An attribute as a Python value: bytes and NumPy scalars unpacked."""
+    """An attribute as a Python value: bytes, NumPy scalars and arrays of one unpacked."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return value.item() if isinstance(value, np.generic) else value

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.body import pose_files
+from dancing.body import foreign_poses, pose_files
 from dancing.body.poses import PoseSequence
 from dancing.data.dataset import DatasetWriter
 from dancing.data.pose_model import model_path
@@ -94,7 +94,7 @@ def prepare(
     if not files:
         raise DancingError("no videos or pose files were given")
     song_book = _SongBook(Path(songs), listener) if songs is not None else None
-    is_pose = [file.suffix.lower() in pose_files.SUFFIXES for file in files]
+    is_pose = [file.suffix.lower() in pose_files.SUFFIXES or file.is_dir() for file in files]
     videos = [file for file, pose in zip(files, is_pose, strict=True) if not pose]
     wanted = [Labels.of(video, label_folder) for video in videos]
     if any(label.poses is None or label.matte is None for label in wanted):
@@ -138,7 +138,9 @@ class _FileListener(Listener):
 
 
 def _expand(item: Path, listener: Listener) -> list[Path]:
-    """A file as it is; of a folder its videos, or where there are none its pose files."""
+    """A file or a folder of OpenPose as it is; of others the videos, or if none the pose files."""
+    if foreign_poses.is_folder(item):
+        return [item]
     if item.is_dir() and not any(file.suffix.lower() in VIDEO_SUFFIXES for file in item.iterdir()):
         return expand([item], pose_files.SUFFIXES, "videos or pose files", listener)
     return expand([item], VIDEO_SUFFIXES, "videos or pose files", listener)
@@ -241,7 +243,7 @@ class _SongBook:
 
     def find(self, pose_file: Path) -> Path | None:
         """The song named in the file, else the one whose name is the longest in the file's."""
-        named = _song_named_in(pose_file)
+        named = pose_files.song_of(pose_file)
         if named is not None:
             return next((song for song in self._songs if named in (song.name, song.stem)), None)
         for song in self._songs:
@@ -261,24 +263,11 @@ class _SongBook:
         return self._heard[song]
 
 
-def _song_named_in(pose_file: Path) -> str | None:
-    if pose_file.suffix.lower() != ".npz":
-        return None
-    with np.load(pose_file, allow_pickle=False) as file:
-        if "song" not in file.files:
-            return None
-        try:
-            name = str(file["song"])
-        except ValueError:  # an object array, which would have to be unpickled
-            return None
-    return Path(name).name
-
-
 def _read_poses(path: Path, songs: _SongBook | None) -> _Result:
     report = FileReport(path)
     attributes: dict[str, Any] = {"source": path.name}
     try:
-        poses = PoseSequence.load(path).resampled(FPS)
+        poses = PoseSequence.load(path, _FileListener(report, Silent())).resampled(FPS)
         song = None if songs is None else songs.find(path)
         mfcc = downbeats = None
         if songs is not None and song is not None:

@@ -21,8 +21,9 @@ from scipy.signal import savgol_filter
 from dancing.body import pose_files
 from dancing.body.poses import PoseSequence, interpolate
 from dancing.body.skeleton import TRUNK
+from dancing.body.tracks import Tracks
 from dancing.data.dataset import DatasetWriter, Packed
-from dancing.data.people import Tracks, Watcher
+from dancing.data.people import Watcher
 from dancing.data.report import FileReport
 from dancing.errors import DancingError
 from dancing.files import VIDEO_SUFFIXES
@@ -228,7 +229,16 @@ def clips_of_video(
             listener.note(f"{path}: several people, the largest was followed")
     else:
         pieces = [
-            _labelled_piece(labels.poses, path, count, count == most, aspect, tracks, exact_mattes)
+            _labelled_piece(
+                PoseSequence.load(labels.poses, listener, (info.width, info.height)),
+                labels.poses,
+                path,
+                count,
+                count == most,
+                aspect,
+                tracks,
+                exact_mattes,
+            )
         ]
     mfcc, beats, downbeats = _music_of_video(path, info.has_sound, seconds, listener)
 
@@ -284,6 +294,7 @@ def _seen_pieces(tracks: Tracks, aspect: float, path: Path) -> list[_Piece]:
 
 
 def _labelled_piece(
+    poses: PoseSequence,
     labels: Path,
     path: Path,
     count: int,
@@ -293,7 +304,6 @@ def _labelled_piece(
     mattes: Sequence[int] | None,
 ) -> _Piece:
     """The dancer as the pose file says, neither cut nor smoothed."""
-    poses = PoseSequence.load(labels)
     _check_length(labels, len(poses.resampled(FPS)), path, count, cut)
     poses = replace(poses.resampled(FPS, count), aspect=aspect)
     if mattes is None:
