@@ -132,7 +132,8 @@ def tremble(people: Sequence[list[Person]], size: Any) -> Any:
     track = np.array(points) * size
     if len(track) < 7:
         return np.array([np.nan])
-    rest = np.hypot(*np.moveaxis(track - savgol_filter(track, 7, 2, axis=0), -1, 0))
+    rest = np.hypot(*np.moveaxis(track - savgol_filter(track, 7, 2, axis=0, mode="nearest"), -1, 0))
+    rest = rest[3:-3]
     return rest[np.isfinite(rest)] if np.isfinite(rest).any() else np.array([np.nan])
 
 

@@ -103,7 +103,7 @@ class Landmarker:
         whole = _Square(width / 2, height / 2, max(width, height), 0.0)
         matrix = whole.matrix(DETECTOR_SIZE)
         seen = warp(matrix, (DETECTOR_SIZE, DETECTOR_SIZE))
-        boxes, scores = self._networks.detector(_channels_first(seen, -1, 1))
+        boxes, scores = self._networks.detector(_input(seen, -1, 1))
         points = _suppressed(boxes, scores) * DETECTOR_SIZE @ matrix[:, :2].T + matrix[:, 2]
         return [_Square.around(*hips_and_circle) for hips_and_circle in points]
 
@@ -115,9 +115,7 @@ class Landmarker:
             return None
         matrix = square.matrix(LANDMARKS_SIZE)
         pixels = warp(matrix, (LANDMARKS_SIZE, LANDMARKS_SIZE), repeat_edges=True)
-        landmarks, score, matte, heatmaps, world = self._networks.landmarks(
-            _channels_first(pixels, 0, 1)
-        )
+        landmarks, score, matte, heatmaps, world = self._networks.landmarks(_input(pixels, 0, 1))
         if score <= _LEAST_SCORE:
             return None
         places = _refined(landmarks[:, :2] / LANDMARKS_SIZE, heatmaps) * LANDMARKS_SIZE
@@ -293,16 +291,13 @@ def _matte_of_picture(
     inverse = np.column_stack([back, back @ (low - matrix[:, 2])])
     grey = (expit(logits) * 255 + 0.5).astype(np.uint8)
     if (high > low).all():
-        part = Warp(grey)(inverse, (int(high[1] - low[1]), int(high[0] - low[0])))
-        matte[low[1] : high[1], low[0] : high[0]] = (part + 128) >> 8
+        columns, rows = (high - low).tolist()
+        matte[low[1] : high[1], low[0] : high[0]] = Warp(grey)(inverse, (rows, columns))
     return matte
 
 
-def _channels_first(pixels: NDArray[np.uint16], black: float, white: float) -> NDArray[np.float32]:
-    """A network's input (1, 3, H, W), of a picture (H, W, 3) in 256 times its colours."""
-    made = np.empty((1, 3, *pixels.shape[:2]), np.float32)
-    for k in range(3):
-        np.multiply(pixels[..., k], np.float32((white - black) / (256 * 255)), out=made[0, k])
-    if black:
-        made += np.float32(black)
-    return made
+def _input(colours: NDArray[np.uint8], black: float, white: float) -> NDArray[np.float32]:
+    """A network's input (1, 3, H, W), of a picture (3, H, W) in 0 to 255."""
+    scaled = colours * np.float32((white - black) / 255)
+    scaled += np.float32(black)
+    return scaled[None]

@@ -131,9 +131,9 @@ def measure(person: Person, aspect: float) -> tuple[NDArray[np.float64], float]:
 class Watcher:
     """Sees the people in a video, at little more than the cost of seeing one.
 
-    MediaPipe tracks one person nearly twice as fast as it looks out for several. So one is
-    tracked, and once a second a closer look tells whether anybody else is there who could be the
-    dancer; from then on several are tracked.
+    One person is tracked about twice as fast as several are looked out for. So one is tracked,
+    and once a second a closer look tells whether anybody else is there who could be the dancer;
+    from then on several are tracked.
 
     Attributes:
         crowded: whether several people are tracked.
