@@ -8,6 +8,9 @@ those. Two yardsticks: what MediaPipe says of the same pictures with one grey le
 how far its landmarks are from a parabola through 7 frames. With a folder of exact landmarks
 (NAME.npz with `landmarks`), the error of each is printed.
 
+With `--save FILE`, what MediaPipe sees in every tenth frame of the first file, in its own size, is
+kept, as `tests/data/ava_mediapipe.npz` is.
+
 MediaPipe writes to stderr and looks up a host of Google's, which is why it is no longer used.
 """
 
@@ -145,6 +148,17 @@ def errors(people: Sequence[list[Person]], truth: Any, size: Any) -> Any:
     ]
 
 
+def save(video: Path, output: Path) -> None:
+    """What MediaPipe sees in a video with one person: points (N, 33, 6), mattes (N, H, W) bool."""
+    made = {}
+    for mode in ("video", "image"):
+        look = MediaPipe(1, mode == "video")
+        people = [look(picture)[0] for picture in read_frames(video)][::10]
+        made[f"{mode}_points"] = np.array([person.points for person in people])
+        made[f"{mode}_mattes"] = np.array([person.matte > 127 for person in people])
+    np.savez_compressed(output, **made)
+
+
 def main() -> None:
     """Print one block for each file, with medians and 99th percentiles."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -153,7 +167,10 @@ def main() -> None:
     parser.add_argument("--images", action="store_true", help="each frame for itself")
     parser.add_argument("--frames", type=int, default=300, help="of each file, at most")
     parser.add_argument("--labels", type=Path)
+    parser.add_argument("--save", type=Path)
     arguments = parser.parse_args()
+    if arguments.save:
+        save(arguments.files[0], arguments.save)
     random = np.random.default_rng(0)
     for file in arguments.files:
         frames = list(islice(read_frames(file, FPS, HEIGHT), arguments.frames))
