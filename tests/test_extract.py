@@ -16,7 +16,8 @@ from dancing.data.people import Tracks
 from dancing.data.pose_model import model_path
 from dancing.data.prepare import prepare
 from dancing.data.report import FileReport
-from dancing.errors import DancingError
+from dancing.errors import DancingError, DancingWarning
+from dancing.listener import Silent
 from dancing.media.video import read_frames, resize
 from media import Recorder
 from videos import AVA, plain, sine, turn, write_video
@@ -443,7 +444,8 @@ def test_model_is_built_from_the_wheel_and_cached(estimator, monkeypatch, tmp_pa
 
     monkeypatch.setenv("DANCING_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(pose_model, "_download", offline)
-    path = model_path()
+    with pytest.warns(DancingWarning, match=f"fetched once, from Google .* {tmp_path / 'cache'}"):
+        path = model_path()
     assert path == tmp_path / "cache" / "pose_landmarker_full.task"
     with Landmarker(1, video=False) as look:
         assert len(look(next(read_frames(AVA)))) == 1
@@ -453,7 +455,7 @@ def test_model_is_built_from_the_wheel_and_cached(estimator, monkeypatch, tmp_pa
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(DancingError, match="no network") as error:
-        model_path()
+        model_path(Silent())
     assert pose_model.URL in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)

@@ -204,7 +204,10 @@ def model_path(listener: Listener | None = None) -> Path:
     path = cache_folder() / MODEL
     if is_model(path):
         return path
-    (listener or Listener()).note(f"the pose model (9 MB) is fetched from Google once, into {path}")
+    (listener or Listener()).note(
+        "the pose networks (9 MB) are fetched once, from Google or else from the package index, "
+        f"into {path.parent}"
+    )
     with write_then_rename(path) as temporary:
         try:
             _download(temporary)
