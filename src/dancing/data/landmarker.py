@@ -83,17 +83,20 @@ class Landmarker:
         """The people in a picture (H, W, 3) uint8 RGB."""
         height, width = picture.shape[:2]
         warp = Warp(picture)
-        squares = self._squares if self._video else []
+        squares = self._squares
         if len(squares) < self._people:
             squares = squares + self._detect(warp, width, height)
+        if self._video:
+            squares = _each_once(squares)
         self._squares = []
         people = []
-        for square in _each_once(squares)[: self._people]:
+        for square in squares[: self._people]:
             seen = self._look(warp, square, width, height)
             if seen is not None:
                 person, following = seen
                 people.append(person)
-                self._squares.append(following)
+                if self._video:
+                    self._squares.append(following)
         if self._video and self._people == 1:
             self._steady_visibility(people)
         return people

@@ -196,7 +196,7 @@ class _Network:
             case 124:  # DENSIFY: a sparse constant was unfolded when it was read.
                 self._constants[target] = self._constants[sources[0]]
             case _:
-                raise ValueError(f"its operator {code} is not known here")
+                raise ValueError(f"its TFLite operator {code} is not known here")
 
     def _convolution(
         self, sources: Sequence[int], target: int, options: _Table, depthwise: bool
