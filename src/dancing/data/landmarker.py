@@ -282,20 +282,21 @@ def _matte_of_picture(
         logits: (S, S) of being the person.
         matrix: (2, 3) from the square's pixels to the picture's.
     """
-    size = len(logits)
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ matrix[:, :2].T
-    corners += matrix[:, 2]
-    # One more pixel on each side, where the edge fades.
-    scale = np.abs(matrix[:, :2]).sum(1)
-    low = np.floor(corners.min(0) - scale).clip(0, [width, height]).astype(int)
-    high = np.ceil(corners.max(0) + scale + 1).clip(low, [width, height]).astype(int)
     matte = np.zeros((height, width), np.uint8)
-    back = np.linalg.inv(matrix[:, :2])
-    inverse = np.column_stack([back, back @ (low - matrix[:, 2])])
     grey = (expit(logits) * 255 + 0.5).astype(np.uint8)
-    if (high > low).all():
-        columns, rows = (high - low).tolist()
-        matte[low[1] : high[1], low[0] : high[0]] = Warp(grey)(inverse, (rows, columns))
+    rows, columns = (np.flatnonzero(grey.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return matte
+    # The box around what is not black, with a pixel on each side, in which it fades.
+    x, y = ([line[0] - 1, line[-1] + 1] for line in (columns, rows))
+    corners = np.array([[a, b] for a in x for b in y]) @ matrix[:, :2].T + matrix[:, 2]
+    low = np.floor(corners.min(0)).clip(0, [width, height]).astype(int)
+    high = np.ceil(corners.max(0) + 1).clip(low, [width, height]).astype(int)
+    across, down = (high - low).tolist()
+    if across and down:
+        back = np.linalg.inv(matrix[:, :2])
+        inverse = np.column_stack([back, back @ (low - matrix[:, 2])])
+        matte[low[1] : high[1], low[0] : high[0]] = Warp(grey)(inverse, (down, across))
     return matte
 
 
