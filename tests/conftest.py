@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // wor
 
 
 def pytest_configure(config):
-    """Have MediaPipe's model before the tests, from the package index alone."""
+    """Have the pose networks before the tests, from the package index alone."""
     if hasattr(config, "workerinput"):
         return  # the process that started the workers did
     try:

@@ -22,7 +22,7 @@ from videos import AVA, plain, write_video
 @pytest.fixture(scope="module")
 def ava():
     """The 90 pictures of the rendered dancer."""
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("onnx")
     return list(read_frames(AVA))
 
 
@@ -124,7 +124,7 @@ def test_an_exception_of_the_listener_ends_the_work(ava, tmp_path):
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
     """Twelve seconds of kai dancing, as the shipped dancer draws him."""
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("onnx")
     path = tmp_path_factory.mktemp("film") / "kai.mp4"
     dancing("generate", EXAMPLE, "-o", path, "--dancer", "kai", "--duration", 12)
     return path

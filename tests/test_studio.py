@@ -99,7 +99,7 @@ def test_a_job_that_is_left_ends_and_leaves_nothing(tmp_path, monkeypatch):
 
 def test_notes_reach_their_own_visitor_alone(tmp_path):
     """One visitor's film has no sound, the other's song no beat, in threads of one process."""
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("onnx")
     film = write_video(tmp_path / "film.mp4", read_frames(AVA))
     noise = np.random.default_rng(0).normal(0, 0.1, 22050 * 2)
     song = write_wav(tmp_path / "noise.wav", noise)

@@ -23,6 +23,7 @@ import numpy as np
 from dancing.bundle import CARD, Bundle
 from dancing.data.dataset import Clip, Dataset, DatasetWriter, Packed
 from dancing.data.footage import clothes, fitting_height, length, missing_parts, steady_scenes
+from dancing.data.pose_model import model_path
 from dancing.data.prepare import prepare
 from dancing.errors import DancingError
 from dancing.evaluation import image as image_evaluation
@@ -243,6 +244,7 @@ def _gather(
                 "more would need more --minutes"
             )
     listener.progress("looking", 0, 1)
+    model_path(listener)
     height = fitting_height(files, most)
     listener.progress("looking", 1, 1)
     with ExitStack() as stack:

@@ -21,9 +21,9 @@ MOST_PEOPLE = 4
 class Watcher:
     """Sees the people in a video, at little more than the cost of seeing one.
 
-    MediaPipe tracks one person nearly twice as fast as it looks out for several. So one is
-    tracked, and once a second a closer look tells whether anybody else is there who could be the
-    dancer; from then on several are tracked.
+    One person is tracked about twice as fast as several are looked out for. So one is tracked,
+    and once a second a closer look tells whether anybody else is there who could be the dancer;
+    from then on several are tracked.
 
     Attributes:
         crowded: whether several people are tracked.

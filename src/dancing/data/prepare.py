@@ -98,7 +98,9 @@ def prepare(
     videos = [file for file, pose in zip(files, is_pose, strict=True) if not pose]
     wanted = [Labels.of(video, label_folder) for video in videos]
     if any(label.poses is None or label.matte is None for label in wanted):
-        model_path()  # first of all: a missing model must not cost time, nor be fetched twice
+        model_path(
+            listener
+        )  # first of all: a missing model must not cost time, nor be fetched twice
     reports = []
     with DatasetWriter(output) as writer, ExitStack() as stack:
         folder = stack.enter_context(temporary_folder(Path(output).parent))

@@ -1,8 +1,8 @@
 """The clips of one video: where the dancer is in every frame, and the frames that go with it.
 
 A video goes through in one pass: a thread decodes and compresses the frames into a temporary file
-while MediaPipe looks at them; once the person's whole track is known, the wanted frames are
-written.
+while the pose networks look at them; once the person's whole track is known, the wanted frames
+are written.
 Memory holds landmarks only, so a video may be hours long.
 """
 

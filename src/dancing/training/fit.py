@@ -110,14 +110,6 @@ def fit(
     trainer = _trainer(run, device, devices, processes, epochs, callbacks)
     in_main = threading.current_thread() is threading.main_thread()
     interrupt = signal.getsignal(signal.SIGINT)
-    if (
-        in_main
-        and hasattr(signal, "SIGPROF")
-        and signal.getsignal(signal.SIGPROF) == signal.SIG_DFL
-    ):
-        # MediaPipe, if it was used before, counts time by this signal. Lightning puts back what
-        # Python knows of handlers, the default, by which the next one would end the program.
-        signal.signal(signal.SIGPROF, signal.SIG_IGN)
     try:
         trainer.fit(
             module,
