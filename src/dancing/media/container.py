@@ -130,6 +130,7 @@ def _opened(source: str | _Window, path: Path) -> InputContainer:
             jpeg = file.read(len(_JPEG)) == _JPEG
         return av.open(
             source,
+            "r",
             format="jpeg_pipe" if jpeg else None,
             metadata_errors="ignore",
             options=_OPTIONS,
