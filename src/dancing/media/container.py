@@ -24,14 +24,14 @@ _BARE_FORMATS = (
     "truehd"
 )
 _SOUND_FORMATS = (
-    "aa aiff ape au caf dsf dss flac iff ircam mmf mpc mpc8 nistsphere oma qcp qoa sox "
+    "aa aiff ape asf asf_o au caf dsf dss flac iff ircam mmf mpc mpc8 nistsphere oma qcp qoa sox "
     "tak tta voc vqf w64 wav wavarc wsd wv xwma"
 )
 _VIDEO_FORMATS = (
-    "3gp apng asf asf_o avi avif av1 cavsvideo dirac dv evc flic flv gif gxf h261 h263 h264 hevc "
-    "ipod ivf jpegxl_anim m4v matroska matroska,webm mjpeg mov mov,mp4,m4a,3gp,3g2,mj2 mp4 mpeg "
-    "mpeg1video mpeg2video mpegts mpegtsraw mpegvideo mpjpeg mxf nsv nut obu ogg rm swf ty vc1 "
-    "vob vvc webm webp wtv yuv4mpegpipe"
+    "3gp apng avi avif av1 cavsvideo dirac dv evc flic flv gif gxf h261 h263 h264 hevc ipod ivf "
+    "jpegxl_anim m4v matroska matroska,webm mjpeg mov mov,mp4,m4a,3gp,3g2,mj2 mp4 mpeg mpeg1video "
+    "mpeg2video mpegts mpegtsraw mpegvideo mpjpeg mxf nsv nut obu ogg rm swf ty vc1 vob vvc webm "
+    "webp wtv yuv4mpegpipe"
 )
 _PICTURE_FORMATS = (
     "bmp_pipe dds_pipe dpx_pipe exr_pipe gif_pipe hdr_pipe ico j2k_pipe jpeg_pipe jpegls_pipe "
@@ -42,8 +42,6 @@ _FORMATS = ",".join(f"{_BARE_FORMATS} {_SOUND_FORMATS} {_VIDEO_FORMATS} {_PICTUR
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 _JPEG = b"\xff\xd8\xff"  # by its name FFmpeg takes a JPEG for image2
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
-
-
 _MOST_PARTS = 1000
 
 
@@ -85,7 +83,7 @@ def open_parts(path: str | Path) -> Iterator[InputContainer | None]:
     with path.open("rb") as file:
         for begin, end in pairwise(bounds):
             try:
-                container = _opened(_Window(file, begin, end), path)
+                container = _opened(_Window(file, begin, min(end, path.stat().st_size)), path)
             except DancingError:
                 yield None
                 continue
@@ -108,7 +106,8 @@ def is_timed(container: InputContainer) -> bool:
 
     AVI counts, too, and wrongly where the bit rate varies.
     """
-    return container.format.name in f"{_VIDEO_FORMATS} flac".replace(" avi ", " ").split()
+    name = container.format.name
+    return name in f"{_VIDEO_FORMATS} asf asf_o flac".split() and name != "avi"
 
 
 def _check(path: Path) -> None:

@@ -6,6 +6,7 @@ its video where it has one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -311,8 +312,10 @@ class _Reader:
             except av.EOFError:
                 return
             except _UndecodableError as error:
-                if bytes(packet)[:3] != b"ID3":  # a tag, between MP3 files that were joined
-                    self._fail(error.why)
+                self._fail(error.why)
+                # Before the first frame there may be junk, between joined MP3 files their tags.
+                if is_bare(container) and (not self.decoded or bytes(packet)[:3] == b"ID3"):
+                    self.damaged -= 1
                 failed += 1 - self.decoded
                 continue
             if frames:
@@ -440,9 +443,9 @@ def _promised(
         if container.format.name == "wav" and track.bit_rate:  # FFmpeg goes by the file's size
             promised += missing_bytes(path) * 8 / track.bit_rate
         return promised
-    if "DURATION" in track.metadata:
-        hours, minutes, seconds = track.metadata["DURATION"].split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    if written := re.match(r"(\d{1,6}):(\d\d):(\d\d)", track.metadata.get("DURATION", "")):
+        hours, minutes, seconds = map(int, written.groups())
+        return 3600.0 * hours + 60 * minutes + seconds
     return 0.0 if film_of(container) else (container.duration or 0) / av.time_base
 
 
