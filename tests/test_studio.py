@@ -141,14 +141,13 @@ def test_what_goes_wrong_is_told_without_insides(capsys):
 
 def test_files_go_after_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    left_by_a_killed_one = tmp_path / "dancing-studio-killed"
+    left_by_a_killed_one = tmp_path / ".dancing-0123456789abcdef.partial"
     left_by_a_killed_one.mkdir()
     mine = tmp_path / "mine"
     mine.mkdir()
-    for path in (left_by_a_killed_one, mine):
-        os.utime(path, (0, 0))
-    with Workspace(60) as workspace:
+    with Workspace(60) as other, Workspace(60) as workspace:
         assert mine.exists() and not left_by_a_killed_one.exists()
+        assert other.root.exists(), "it lives"
         with workspace.folder() as busy:
             with workspace.folder() as done:
                 (done / "dance.mp4").touch()
@@ -301,7 +300,7 @@ def test_only_what_visitors_made_can_be_fetched(guarded, client):
     client.predict(
         song=handle_file(EXAMPLE), length=1, style="skeleton", scene=None, api_name="/dance"
     )
-    (root,) = guarded.temporary.glob("dancing-studio-*")
+    (root,) = guarded.temporary.glob(".dancing-*")
     served = max(root.glob("cache/*/dance.csv"))
     assert status(f"file={served}") == 200, "what the page links to"
     assert fetch(f"{guarded.url}/gradio_api/file={served}").status_code == 401, "not to strangers"
@@ -338,7 +337,7 @@ def test_a_song_is_uploaded_or_refused(guarded, client, tmp_path):
         asked = ask(guarded, client, {"path": path, "meta": {"_type": "gradio.FileData"}}, 1)
         return fetch(asked, cookies=client.cookies).text
 
-    (example,) = guarded.temporary.glob("dancing-studio-*/song.ogg")
+    (example,) = guarded.temporary.glob(".dancing-*/song.ogg")
     assert "event: complete" in dance(str(example)), "it is offered in the page"
     for path in (
         "http://127.0.0.1:1/song.mp3",
@@ -358,7 +357,7 @@ def test_a_song_is_uploaded_or_refused(guarded, client, tmp_path):
 
 
 def test_a_visitor_who_leaves_takes_the_job_along(guarded, client):
-    (example,) = guarded.temporary.glob("dancing-studio-*/song.ogg")
+    (example,) = guarded.temporary.glob(".dancing-*/song.ogg")
     song = {"path": str(example), "meta": {"_type": "gradio.FileData"}}
     before = guarded.jobs()
     asked = ask(guarded, client, song, 2)

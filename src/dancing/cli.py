@@ -467,12 +467,17 @@ def serve(
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Everybody who reaches the server may use it.")
     ] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="A name that visitors reach it by; may be given again."),
+    ] = None,
     dancers: Annotated[
         list[Path] | None,
         typer.Option("--dancer", help="A bundle to offer as well; may be given again."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Dances made at a time.")] = 1,
     max_upload: Annotated[int, typer.Option(min=1, help="Megabytes of one file.")] = 200,
+    max_space: Annotated[int, typer.Option(min=1, help="Megabytes of all files together.")] = 8000,
     max_seconds: Annotated[int, typer.Option(min=1, help="Length of a dance.")] = 600,
     max_minutes: Annotated[int, typer.Option(min=2, help="Time to learn a dancer.")] = 60,
     keep: Annotated[float, typer.Option(min=1, help="Minutes that files are kept.")] = 60.0,
@@ -485,7 +490,8 @@ def serve(
         port=port,
         auth=auth,
         no_auth=no_auth,
-        limits=studio.Limits(jobs, max_upload, max_seconds, max_minutes, keep),
+        names=names or [],
+        limits=studio.Limits(jobs, max_upload, max_space, max_seconds, max_minutes, keep),
         dancers=dancers or [],
         ready=lambda address: typer.echo(f"The studio is at {address}; Ctrl+C ends it."),
     )

@@ -115,7 +115,7 @@ def only_one(path: Path) -> Iterator[None]:
     place = path.parent / f".dancing-{name}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
+        sweep(path.parent)
         for wait in (0.1, 0.4, 0.0):  # who sweeps holds it for a moment
             if lock := _take(place):
                 break
@@ -137,7 +137,7 @@ def _temporary(folder: Path, suffix: str | None) -> Iterator[tuple[Path, BinaryI
     Not by tempfile: its files are private, and a result has the permissions of any new file. These
     depend on the process's umask, which only opening a file applies safely with other threads.
     """
-    _sweep(folder)
+    sweep(folder)
     while True:
         path = folder / f".dancing-{secrets.token_hex(8)}.partial{suffix or ''}"
         if suffix is None:
@@ -151,8 +151,8 @@ def _temporary(folder: Path, suffix: str | None) -> Iterator[tuple[Path, BinaryI
         _remove(path, lock)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left in a folder."""
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left in a folder: hidden files and folders of this program."""
     try:
         left = [entry for entry in os.scandir(folder) if _PARTIAL.fullmatch(entry.name)]
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import random
 import shutil
 import threading
@@ -55,22 +56,56 @@ def build(workspace: Workspace, limits: Limits, dancers: Sequence[str | Path] = 
 
 
 class _Page(gr.Blocks):
-    """Blocks whose inputs are what was uploaded, and nothing that is still to be fetched."""
+    """Blocks whose inputs are what was uploaded, and nothing else on this server or another.
+
+    Attributes:
+        folder: what visitors upload lies in it.
+        offered: a file that they may name as well.
+    """
+
+    folder: Path
+    offered: Path
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any
     ) -> Any:
-        if any(_is_link(value) for value in inputs):
-            raise gr.Error("upload the file; links are not followed")
+        for path in _paths(inputs):
+            if "://" in str(path):
+                raise gr.Error("upload the file; links are not followed", print_exception=False)
+            real = Path(os.path.realpath(path))
+            if not real.is_relative_to(self.folder) and real != self.offered:
+                raise gr.Error("upload the file; no other can be used", print_exception=False)
+            if not real.is_file():
+                raise gr.Error(
+                    "the file is no longer on the server; upload it again", print_exception=False
+                )
         return await super().preprocess_data(block_fn, inputs, *more, **named)
 
+    def waited_for(self) -> set[Path]:
+        """The files that calls in the queue, or just out of it, refer to."""
+        lines = [each.queue for each in [*self._queue.event_queue_per_concurrency_id.values()]]
+        active = [events for events in [*self._queue.active_jobs] if events]
+        found: set[Path] = set()
+        for event in (event for line in (*lines, *active) for event in [*line]):
+            session = self.state_holder.session_data.get(event.session_hash)
+            states = [*session.state_data.values()] if session is not None else []
+            sent = event.data.data if event.data is not None else []
+            found |= {Path(os.path.realpath(path)) for path in _paths([*sent, *states])}
+        return found
 
-def _is_link(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(_is_link(entry) for entry in value)
-    if isinstance(value, dict):
-        return "://" in str(value.get("path")) or any(_is_link(entry) for entry in value.values())
-    return False
+
+def _paths(value: Any) -> Iterator[Any]:
+    """The paths of files in what a visitor sends, or a page remembers."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _paths(entry)
+    elif isinstance(value, dict):
+        if value.get("path") is not None:
+            yield str(value["path"]).replace("\0", "")
+        for entry in value.values():
+            yield from _paths(entry)
 
 
 class _Studio:
@@ -90,6 +125,8 @@ class _Studio:
         """Build it."""
         gr.set_static_paths([self._example])
         with _Page(title="Dancing", analytics_enabled=False) as page:
+            page.folder, page.offered = self._workspace.cache, Path(self._example).resolve()
+            self._workspace.waited_for = page.waited_for
             # The dancers that this visitor has learned, by name; nobody else sees them.
             own = gr.State({})
             gr.Markdown("# Dancing\nA song goes in, a person dances out.", elem_id="title")
