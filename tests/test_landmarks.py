@@ -9,7 +9,7 @@ import pytest
 
 from dancing.data import landmarker, pose_model, tflite
 from dancing.data.landmarker import Landmarker
-from dancing.data.warp import Warp
+from dancing.data.warp import warp
 from dancing.errors import DancingError
 from dancing.media.video import read_frames, resize
 from videos import AVA
@@ -125,15 +125,15 @@ def test_parts_of_pictures_are_interpolated(repeat_edges):
     picture = np.stack([5 * x, 7 * y, 100 + x - 2 * y], -1).astype(np.uint8)
     matrix = np.array([[0.9, 0.3, -6.0], [-0.2, 1.2, 3.0]])
     expected = plainly(picture, matrix, (35, 45), repeat_edges)
-    found = Warp(picture)(matrix, (35, 45), repeat_edges)
+    found = warp(picture, matrix, (35, 45), repeat_edges)
     assert found.shape == (3, 35, 45)
     # Places are rounded to a 32nd of a pixel; over the edge a pixel fades from full to black.
     assert np.abs(found - expected).max() < 0.6 + (7 if repeat_edges else 255) / 32
     assert np.abs(found - expected).mean() < 0.5
-    grey = Warp(picture[..., 0])(matrix, (35, 45), repeat_edges)
+    grey = warp(picture[..., 0], matrix, (35, 45), repeat_edges)
     np.testing.assert_array_equal(grey, found[0])
     if not repeat_edges:
-        far = Warp(picture)(matrix + np.array([[0, 0, 500.0], [0, 0, 0]]), (9, 9))
+        far = warp(picture, matrix + np.array([[0, 0, 500.0], [0, 0, 0]]), (9, 9))
         assert not far.any()
 
 
@@ -141,10 +141,10 @@ def test_large_parts_are_seamless():
     """They are worked on in stripes."""
     picture = np.random.default_rng(0).integers(0, 255, (50, 50, 3)).astype(np.uint8)
     matrix = np.array([[0.1, 0.02, 3.0], [-0.02, 0.1, 8.0]])
-    whole = Warp(picture)(matrix, (400, 400))
+    whole = warp(picture, matrix, (400, 400))
     lower = matrix.copy()
     lower[:, 2] += 211 * matrix[:, 1]
-    part = Warp(picture)(lower, (100, 400))
+    part = warp(picture, lower, (100, 400))
     assert np.abs(whole[:, 211:311].astype(int) - part).max() <= 255 / 32 + 1
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import expit
 
 from dancing.data.pose_model import DETECTOR_SIZE, LANDMARKS_SIZE, networks
-from dancing.data.warp import Warp
+from dancing.data.warp import warp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,17 +81,15 @@ class Landmarker:
 
     def __call__(self, picture: NDArray[np.uint8]) -> list[Person]:
         """The people in a picture (H, W, 3) uint8 RGB."""
-        height, width = picture.shape[:2]
-        warp = Warp(picture)
         squares = self._squares
         if len(squares) < self._people:
-            squares = squares + self._detect(warp, width, height)
+            squares = squares + self._detect(picture)
         if self._video:
             squares = _each_once(squares)
         self._squares = []
         people = []
         for square in squares[: self._people]:
-            seen = self._look(warp, square, width, height)
+            seen = self._look(picture, square)
             if seen is not None:
                 person, following = seen
                 people.append(person)
@@ -101,29 +99,29 @@ class Landmarker:
             self._steady_visibility(people)
         return people
 
-    def _detect(self, warp: Warp, width: int, height: int) -> list[_Square]:
+    def _detect(self, picture: NDArray[np.uint8]) -> list[_Square]:
         """Squares around people in the whole picture, the surest first."""
+        height, width = picture.shape[:2]
         whole = _Square(width / 2, height / 2, max(width, height), 0.0)
         matrix = whole.matrix(DETECTOR_SIZE)
-        seen = warp(matrix, (DETECTOR_SIZE, DETECTOR_SIZE))
+        seen = warp(picture, matrix, (DETECTOR_SIZE, DETECTOR_SIZE))
         boxes, scores = self._networks.detector(_input(seen, -1, 1))
         points = _suppressed(boxes, scores) * DETECTOR_SIZE @ matrix[:, :2].T + matrix[:, 2]
         return [_Square.around(*hips_and_circle) for hips_and_circle in points]
 
-    def _look(
-        self, warp: Warp, square: _Square, width: int, height: int
-    ) -> tuple[Person, _Square] | None:
+    def _look(self, picture: NDArray[np.uint8], square: _Square) -> tuple[Person, _Square] | None:
         """The person in a square, and where to look next; None when nobody is there."""
         if not square.usable:
             return None
         matrix = square.matrix(LANDMARKS_SIZE)
-        pixels = warp(matrix, (LANDMARKS_SIZE, LANDMARKS_SIZE), repeat_edges=True)
+        pixels = warp(picture, matrix, (LANDMARKS_SIZE, LANDMARKS_SIZE), repeat_edges=True)
         landmarks, score, matte, heatmaps, world = self._networks.landmarks(_input(pixels, 0, 1))
         if score <= _LEAST_SCORE:
             return None
         places = _refined(landmarks[:, :2] / LANDMARKS_SIZE, heatmaps) * LANDMARKS_SIZE
         places = places @ matrix[:, :2].T + matrix[:, 2]
         points = np.empty((_LANDMARKS, 6), np.float32)
+        height, width = picture.shape[:2]
         points[:, :2] = places[:_LANDMARKS] / [width, height]
         points[:, 2] = expit(landmarks[:_LANDMARKS, 3])
         points[:, 3:] = world[:_LANDMARKS]
@@ -296,7 +294,7 @@ def _matte_of_picture(
     if across and down:
         back = np.linalg.inv(matrix[:, :2])
         inverse = np.column_stack([back, back @ (low - matrix[:, 2])])
-        matte[low[1] : high[1], low[0] : high[0]] = Warp(grey)(inverse, (down, across))
+        matte[low[1] : high[1], low[0] : high[0]] = warp(grey, inverse, (down, across))
     return matte
 
 
