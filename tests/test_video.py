@@ -10,6 +10,7 @@ import pytest
 from dancing.errors import DancingError, DancingWarning
 from dancing.media import SAMPLE_RATE
 from dancing.media.colour import HLG, PQ, to_screen
+from dancing.media.container import open_media
 from dancing.media.picture import turned
 from dancing.media.sound import load_audio
 from dancing.media.video import VideoWriter, _turn, ahead, probe, read_frames, resize
@@ -125,14 +126,27 @@ def test_a_picture_is_not_held_for_ever(tmp_path, monkeypatch):
 
 
 def test_pictures_that_are_too_large_are_refused(tmp_path, monkeypatch):
+    """Before they are decoded, also when the file is opened."""
     video = write_video(tmp_path / "v.mp4", [corners()] * 3)
+    with pytest.raises(DancingError, match=r"v\.mp4: would become 8\d+x6\d+"):
+        next(read_frames(video, height=6000))
     monkeypatch.setattr("dancing.media.video.MOST_PIXELS", 64 * 48 - 1)
-    for reads in (probe, lambda path: next(read_frames(path))):
-        with pytest.raises(DancingError, match=r"v\.mp4: pictures of 64x48 are too large"):
+    for reads in (probe, lambda path: next(read_frames(path, listener=Recorder()))):
+        with pytest.raises(DancingError, match=r"v\.mp4: no picture .*million pixels"):
             reads(video)
-    monkeypatch.setattr("dancing.media.video.MOST_PIXELS", 64 * 48)
-    with pytest.raises(DancingError, match="pictures of 128x96"):
-        next(read_frames(video, height=96))
+    huge = tmp_path / "huge.avi"
+    with av.open(str(huge), "w") as container:
+        stream = container.add_stream("png", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 6000, 6000, "gray"
+        frame = av.VideoFrame(6000, 6000, "gray")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(huge), options={"max_pixels": str(6000 * 6000)}) as container:
+        assert container.streams.video[0].width == 6000
+    with open_media(huge) as container:
+        assert container.streams.video[0].width == 0
+    with pytest.raises(DancingError, match="no picture"):
+        probe(huge)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +190,7 @@ def test_hdr_video_is_not_washed_out(tmp_path):
     )
     found = next(read_frames(video)).mean((0, 1))
     expected = to_screen(np.uint16([[[150, 60, 40]]]) * np.uint16(257), 9, HLG)[0, 0]
-    assert np.abs(found - expected).max() < 4
+    assert np.abs(found - expected).max() < 8
     assert found[0] - found[2] > 120
 
 

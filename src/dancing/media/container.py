@@ -35,7 +35,13 @@ _VIDEO_FORMATS = (
     "webp wtv yuv4mpegpipe"
 )
 _FORMATS = ",".join(f"{_BARE_FORMATS} {_SOUND_FORMATS} {_VIDEO_FORMATS}".split())
-_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+MOST_PIXELS = 8192 * 4320
+"""A video's picture of more is not decoded."""
+_OPTIONS = {
+    "format_whitelist": _FORMATS,
+    "protocol_whitelist": "file",
+    "max_pixels": str(MOST_PIXELS),  # FFmpeg decodes a picture when it opens a file
+}
 _ATTACHED_PICTURE, _STILL = 0x400, 0x80000  # AV_DISPOSITION_ATTACHED_PIC, _STILL_IMAGE
 _MOST_PARTS = 1000
 

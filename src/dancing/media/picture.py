@@ -81,9 +81,10 @@ def read_moving(path: str | Path) -> Iterator[tuple[NDArray[np.uint8], float]]:
     Raises:
         DancingError: as `read_picture`.
     """
+    from PIL import ImageSequence
+
     with _opened(path) as image:
-        for number in range(getattr(image, "n_frames", 1)):
-            image.seek(number)
+        for _ in ImageSequence.Iterator(image):
             picture = _pixels(image)
             seconds = float(image.info.get("duration") or 0) / 1000
             yield picture, seconds if seconds >= _SHORTEST else _INSTEAD

@@ -23,7 +23,7 @@ from dancing.errors import DancingError
 from dancing.files import write_then_rename
 from dancing.listener import Listener, Silent
 from dancing.media.colour import BT709, is_ordinary, to_screen
-from dancing.media.container import film_of, open_media, origin_of
+from dancing.media.container import MOST_PIXELS, film_of, open_media, origin_of
 from dancing.media.picture import on_white, turned
 from dancing.media.sound import HOPELESS, decode_stereo
 
@@ -40,8 +40,6 @@ LONGEST = 6 * 3600.0
 """Seconds of a video that are read; what comes after is left out."""
 LONGEST_HELD = 60.0
 """Seconds without a new picture after which a video is over."""
-MOST_PIXELS = 8192 * 4320
-"""Pixels of a video's picture, as stored and as shown; larger ones are refused."""
 _REORDERED = 16  # pictures by which a codec puts one out of order, at most
 _UNSPECIFIED = 2
 _QUARTERS = [
@@ -160,13 +158,13 @@ def probe(path: str | Path) -> VideoInfo:
     """Size, rate and length of a video.
 
     Raises:
-        DancingError: when the file is missing, is no media file, or has no pictures, or larger ones
-            than `MOST_PIXELS`.
+        DancingError: when the file is missing, is no media file, or has no pictures of at most
+            `MOST_PIXELS`.
     """
     with _open_video(path) as (container, stream):
         frame = next(_decode(container, stream, path, Silent()), None)
         if frame is None:
-            raise DancingError(f"{path}: no picture of this video can be decoded")
+            raise _no_picture(path)
         width, height = _display_size(frame, stream)
         end = ((container.start_time or 0) + (container.duration or 0)) / av.time_base
         duration = max(end - origin_of(container), 0.0) if container.duration else 0.0
@@ -200,8 +198,9 @@ def read_frames(
         (H, W, 3) uint8 RGB.
 
     Raises:
-        DancingError: when the file is missing, is no media file, or has no pictures, or larger ones
-            than `MOST_PIXELS`. A damaged file gives what can be decoded, with a note.
+        DancingError: when the file is missing, is no media file, or has no pictures of at most
+            `MOST_PIXELS`, as stored and as given out. A damaged file gives what can be decoded,
+            with a note.
     """
     listener = listener or Listener()
     with _open_video(path) as (container, stream):
@@ -226,7 +225,7 @@ def read_frames(
                     count += 1
             previous = (time, frame)
         if previous is None or size is None:
-            raise DancingError(f"{path}: no picture of this video can be decoded")
+            raise _no_picture(path)
         length = min(_interval(stream), LONGEST_HELD)
         picture = _upright(previous[1], size)
         while count == 0 or count / fps < previous[0] + length - 0.5 / fps:
@@ -438,18 +437,16 @@ def _open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]
             raise DancingError(f"{path}: has no pictures, a video is needed")
         if stream.codec_context is None:
             raise DancingError(f"{path}: its kind of video cannot be decoded")
-        _check_size(path, stream.width, stream.height)
         stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         stream.thread_type = "AUTO"
         yield container, stream
 
 
-def _check_size(path: str | Path, width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise DancingError(
-            f"{path}: pictures of {width}x{height} are too large, at most "
-            f"{MOST_PIXELS // 1_000_000} million pixels can be read"
-        )
+def _no_picture(path: str | Path) -> DancingError:
+    return DancingError(
+        f"{path}: no picture of this video can be decoded (it is damaged, or has more than "
+        f"{MOST_PIXELS // 1_000_000} million pixels)"
+    )
 
 
 def _interval(stream: VideoStream) -> float:
@@ -543,7 +540,8 @@ def _output_size(
     width, full = _display_size(frame, stream)
     if height is not None:
         width, full = fitting_width(width, full, height), height
-    _check_size(path, width, full)
+    if width * full > MOST_PIXELS:
+        raise DancingError(f"{path}: would become {width}x{full}, too large a picture")
     return width, full
 
 
