@@ -104,7 +104,7 @@ def test_short_gaps_are_filled_and_long_ones_named(tmp_path, suffix):
     middle = (DANCE[9] + DANCE[19]) / 2
     np.testing.assert_allclose(poses.landmarks[14], middle, atol=1e-5)
     assert round(LONGEST_GAP * 30) == 9
-    with pytest.raises(DancingError, match=r"nobody is in its frames 3-12, 20-31 \(counted from 0\)"):
+    with pytest.raises(DancingError, match=r"nobody is in its frames 3-12, 20-31 \("):
         load(saved((3, 12), (20, 31), (34, 35)))
     with pytest.raises(DancingError, match="nobody is in"):
         load(saved((0, 39)))
@@ -171,8 +171,7 @@ def test_openpose_with_hands_in_one_list(tmp_path):
 
 def test_coco_whole_body(tmp_path):
     people = [
-        {"image_id": t, "keypoints": key_points(133, t).ravel().tolist()}
-        for t in range(FRAMES)
+        {"image_id": t, "keypoints": key_points(133, t).ravel().tolist()} for t in range(FRAMES)
     ]
     images = [{"id": t, "width": WIDTH, "height": HEIGHT} for t in range(FRAMES)]
     path = write_json(tmp_path / "a.json", {"images": images, "annotations": people})

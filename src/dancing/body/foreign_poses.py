@@ -18,6 +18,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,13 +47,27 @@ for what is not told."""
 _NOT_SO = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError)
 
 
-class _Layout(NamedTuple):
-    """Key points of a format: its name, which of them is which landmark, and of which the left and
-    the right hand's 21 begin."""
+@dataclass(frozen=True)
+class _Layout:
+    """Key points of a format.
+
+    Attributes:
+        name: of the format.
+        landmarks: which of its points is which landmark.
+        hands: where the 21 points of the left and the right hand begin.
+    """
 
     name: str
     landmarks: dict[str, int]
     hands: tuple[int, int] | None = None
+
+    @cached_property
+    def places(self) -> tuple[list[int], list[int]]:
+        """Numbers of landmarks, and of the points that they are."""
+        points = dict(self.landmarks)
+        for side, first in zip(("left", "right"), self.hands or (), strict=False):
+            points |= {f"{side}_{name}": first + place for name, place in _HAND.items()}
+        return [LANDMARKS.index(name) for name in points], list(points.values())
 
 
 def _sides(**points: tuple[int, int]) -> dict[str, int]:
@@ -350,11 +366,10 @@ def _of_rows(values: Any, scores: Any = None, third_is_z: bool = False) -> Point
         raise DancingError(f"{what}: estimate BODY_25, COCO-WholeBody or MediaPipe's 33 landmarks")
     if third_is_z:
         rows = _rows(values)
-    rows = np.where(rows[:, 3:] > 0, rows, np.nan)  # key points that were not found are 0
-    for name, place in layout.landmarks.items():
-        points[LANDMARKS.index(name), :2] = rows[place, :2]
-    for side, first in zip(("left", "right"), layout.hands or (), strict=False):
-        _add_hand(points, side, rows[first : first + 21])
+    landmarks, places = layout.places
+    rows = rows[places]
+    rows[~(rows[:, 3] > 0)] = np.nan  # key points that were not found are 0
+    points[landmarks, :2] = rows[:, :2]
     return points
 
 
