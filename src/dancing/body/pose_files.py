@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
+from lzma import LZMAError
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, TextIO
@@ -41,6 +42,7 @@ UNREADABLE = (
     RuntimeError,
     SyntaxError,
     TokenError,
+    LZMAError,
     csv.Error,
     zipfile.BadZipFile,
     zlib.error,
@@ -166,8 +168,6 @@ class _Pieces(io.FileIO):
 def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """An array of an .npz; its header is checked before memory is taken for it."""
     info = archive.getinfo(f"{name}.npy")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DancingError(f"its array '{name}' is packed by another method than 'deflate'")
     with archive.open(info) as file:
         read_header = _HEADERS.get(np.lib.format.read_magic(file))
         if read_header is None:
