@@ -104,9 +104,7 @@ def test_short_gaps_are_filled_and_long_ones_named(tmp_path, suffix):
     middle = (DANCE[9] + DANCE[19]) / 2
     np.testing.assert_allclose(poses.landmarks[14], middle, atol=1e-5)
     assert round(LONGEST_GAP * 30) == 9
-    with pytest.raises(
-        DancingError, match=r"nobody is in its frames 3-12, 20-31 \(counted from 0\)"
-    ):
+    with pytest.raises(DancingError, match=r"nobody is in its frames 3-12, 20-31 \("):
         load(saved((3, 12), (20, 31), (34, 35)))
     with pytest.raises(DancingError, match="nobody is in"):
         load(saved((0, 39)))

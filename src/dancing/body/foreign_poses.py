@@ -18,6 +18,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +34,7 @@ from dancing.errors import DancingError
 
 MOST_FRAMES = 6 * 3600 * 30
 _MOST_OF_A_FRAME = 1 << 22  # bytes of a frame's file
-_MOST_PEOPLE = 8  # that are told apart in a frame
+_MOST_PEOPLE = 10  # of a frame, that are told apart
 _LISTS = re.compile(r"(pose_?)?(world_?)?landmarks", re.IGNORECASE)
 _MOST_TRACKS = 2000  # stretches in which people could be followed
 _FRACTIONS = 4.0  # below, points are fractions of the picture
@@ -45,13 +47,27 @@ for what is not told."""
 _NOT_SO = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError)
 
 
-class _Layout(NamedTuple):
-    """Key points of a format: its name, which of them is which landmark, and of which the left and
-    the right hand's 21 begin."""
+@dataclass(frozen=True)
+class _Layout:
+    """Key points of a format.
+
+    Attributes:
+        name: of the format.
+        landmarks: which of its points is which landmark.
+        hands: where the 21 points of the left and the right hand begin.
+    """
 
     name: str
     landmarks: dict[str, int]
     hands: tuple[int, int] | None = None
+
+    @cached_property
+    def places(self) -> tuple[list[int], list[int]]:
+        """Numbers of landmarks, and of the points that they are."""
+        points = dict(self.landmarks)
+        for side, first in zip(("left", "right"), self.hands or (), strict=False):
+            points |= {f"{side}_{name}": first + place for name, place in _HAND.items()}
+        return [LANDMARKS.index(name) for name in points], list(points.values())
 
 
 def _sides(**points: tuple[int, int]) -> dict[str, int]:
@@ -120,7 +136,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
             frame = json.loads(file.read_bytes())
             if not (isinstance(frame, dict) and "people" in frame):
                 raise ValueError("no entry 'people'")
-            people.append(_largest(_people(frame)))
+            people.append(_people(frame))
         except (*_NOT_SO, RecursionError) as error:
             raise DancingError(
                 f"{file.name} is no frame as OpenPose writes it ({error})"
@@ -150,7 +166,7 @@ def convert(values: Any) -> dict[str, Any] | None:
             raise DancingError(
                 f"it holds {len(frames)} frames, at most {MOST_FRAMES} are taken from other tools"
             )
-        people = [_largest(_people(frame)) for frame in frames]
+        people = [_people(frame) for frame in frames]
         return _sequence(people, [_number_of(frame) for frame in frames], _about(values))
     except _NOT_SO as error:
         raise DancingError("it is not as OpenPose, COCO or MediaPipe write poses") from error
@@ -288,7 +304,8 @@ def _people(frame: Any) -> list[Points]:
         return [_of_rows(points, third_is_z=True) for points in _lists(frame)]
     for name in ("people", "instances", "predictions", "poses"):
         if isinstance(frame.get(name), list):
-            return [person for entry in frame[name] for person in _people(entry)]
+            entries = frame[name][:_MOST_PEOPLE]
+            return [person for entry in entries for person in _people(entry)]
     if body := frame.get("pose_keypoints_2d", frame.get("pose_keypoints")):
         points = _of_rows(body)
         for side in ("left", "right"):
@@ -350,11 +367,10 @@ def _of_rows(values: Any, scores: Any = None, third_is_z: bool = False) -> Point
         raise DancingError(f"{what}: estimate BODY_25, COCO-WholeBody or MediaPipe's 33 landmarks")
     if third_is_z:
         rows = _rows(values)
-    rows = np.where(rows[:, 3:] > 0, rows, np.nan)  # key points that were not found are 0
-    for name, place in layout.landmarks.items():
-        points[LANDMARKS.index(name), :2] = rows[place, :2]
-    for side, first in zip(("left", "right"), layout.hands or (), strict=False):
-        _add_hand(points, side, rows[first : first + 21])
+    landmarks, places = layout.places
+    rows = rows[places]
+    rows[~(rows[:, 3] > 0)] = np.nan  # key points that were not found are 0
+    points[landmarks, :2] = rows[:, :2]
     return points
 
 
@@ -413,13 +429,6 @@ def _rows(values: Any, third_is_z: bool = False) -> NDArray[np.float64]:
 
 class _Somebody(NamedTuple):
     points: Points
-
-
-def _largest(people: list[Points]) -> list[Points]:
-    """Those who may be the dancer, in a crowd."""
-    if len(people) <= _MOST_PEOPLE:
-        return people
-    return sorted(people, key=lambda points: -float(np.ptp(_whole(points), 0).sum()))[:_MOST_PEOPLE]
 
 
 def _whole(points: Points) -> Points:

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
+from lzma import LZMAError
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, TextIO
@@ -41,6 +42,7 @@ UNREADABLE = (
     RuntimeError,
     SyntaxError,
     TokenError,
+    LZMAError,
     csv.Error,
     zipfile.BadZipFile,
     zlib.error,
@@ -49,9 +51,10 @@ _OPTIONAL = ("visibility", "world", "beats")
 _SCALARS = ("fps", "aspect")
 _SIZE = ("width", "height")  # of the picture, where the landmarks are its pixels
 _MOST_TEXT = 1 << 28  # bytes of a file; of a .json or .csv two hours of poses
-_MOST_VALUES = 30_000_000  # numbers, lists, objects and texts of a .json
+_MOST_VALUES = 20_000_000  # numbers, lists, objects and texts of a .json
 _LONGEST_ROW = 1 << 20  # bytes of a row of a .csv
 _MOST_NUMBERS = 1 << 26  # of an array of an .npz: six hours of world landmarks
+_LONGEST_REASON = 200  # characters of a library's error, which may quote the file
 _PIECE = 1 << 20  # bytes read from an .npz at once
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -99,7 +102,7 @@ def read(path: Path) -> Poses:
     try:
         if path.is_file() and path.stat().st_size > _MOST_TEXT:
             raise DancingError(f"is larger than {_MOST_TEXT >> 20} MB; cut the movement into parts")
-        with warnings.catch_warnings(action="ignore"):  # of NumPy and Python, of odd headers
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
             return reader(path)
     except DancingError as error:
         raise DancingError(f"{path}: {error}") from error
@@ -121,7 +124,8 @@ def song_of(path: Path) -> str | None:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    return text[:_LONGEST_REASON] or type(error).__name__
 
 
 def _write_npz(poses: Poses, path: Path) -> None:
@@ -164,8 +168,6 @@ class _Pieces(io.FileIO):
 def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """An array of an .npz; its header is checked before memory is taken for it."""
     info = archive.getinfo(f"{name}.npy")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DancingError(f"its array '{name}' is packed by another method than 'deflate'")
     with archive.open(info) as file:
         read_header = _HEADERS.get(np.lib.format.read_magic(file))
         if read_header is None:
@@ -325,6 +327,10 @@ def _read_csv(path: Path) -> Poses:
                     raise DancingError(
                         f"its line {reader.line_num} has {len(row)} columns, but the first, which "
                         f"names them, has {len(names)}"
+                    )
+                if len(frames) >= foreign_poses.MOST_FRAMES:
+                    raise DancingError(
+                        f"it holds more than {len(frames)} rows; cut the movement into parts"
                     )
                 numbers.extend(_cell(row[place]) for place in places)
                 frames.append(None if frame is None else row[frame])

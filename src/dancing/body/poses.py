@@ -163,8 +163,9 @@ class PoseSequence:
         """
         values = pose_files.read(Path(path))
         try:
-            values, notes = repaired(values, size)
-            poses = cls(**values)
+            with np.errstate(all="ignore"):  # absurd numbers are refused below
+                values, notes = repaired(values, size)
+                poses = cls(**values)
             if poses.duration > LONGEST:
                 raise DancingError(
                     f"it holds {poses.duration / 3600:.1f} h of poses, at most "

@@ -68,12 +68,12 @@ def repaired(
             )
         elif not width:
             raise DancingError(
-                f"its landmarks look like pixels (up to {landmarks.max():.0f}), but fractions of "
+                f"its landmarks look like pixels (up to {landmarks.max():.4g}), but fractions of "
                 "the picture's width and height are needed: divide them, or add the picture's "
                 "'width' and 'height' to the file"
             )
         else:
-            notes.append(f"its landmarks are pixels, read as fractions of {width:g}x{height:g}")
+            notes.append(f"its landmarks are pixels, read as fractions of {width:.6g}x{height:.6g}")
         landmarks = landmarks / np.array([width, height], np.float64)
     if width and height:
         poses.setdefault("aspect", width / height)

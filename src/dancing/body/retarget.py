@@ -24,16 +24,21 @@ _SAME_LOOSE = (0.65, 1.25)
 _LOOSE = ("neck", "face", "foot")
 _SAME_KNOWN = (0.97, 1.03)
 _SAME_SIZE = (0.94, 1.06)
+# Beyond these bounds the correction sets in evenly: no two clips that are nearly alike are fitted
+# in different ways.
+_ONSET = 0.1
+_ONSET_KNOWN = 0.03
+_ONSET_SIZE = 0.06
 _SAME_FLOOR = 0.02  # of the picture's height
 _SAME_PLACE = 0.15  # of its width
 _ENOUGH = 10.0  # seconds in which a clip shows every limb in full
-_FARTHEST = (0.6, 1.6)  # no two people differ by more
+_FARTHEST = 1.6  # hardly anybody's bones differ by more
 # A bone that seems too short for anybody may point at the camera, or be short, as a child's is. One
 # that lies across keeps its length while it turns; what points at the camera does not.
 _NEVER_SEEN = 2.4  # times too short at which a bone that shows no length of its own is left alone
 _STEADY = (0.65, 0.85)  # median length over the 90th percentile: of foreshortened, of true bones
 _TURNS = np.deg2rad((2.0, 5.0))  # standard deviation of the direction: of resting, of moving bones
-_LONGEST = 4.0
+_LONGEST = 4.0  # times as long or as short, the most that a bone is changed
 
 
 def proportions(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str, float]:
@@ -159,27 +164,37 @@ def _factors(
     """By how much each kind of bone is to be longer."""
     if source is not None:
         ratios = {kind: wanted[kind] / source[kind] for kind in BONE_KINDS}
-        if all(_SAME_KNOWN[0] <= ratio <= _SAME_KNOWN[1] for ratio in ratios.values()):
-            return dict.fromkeys(BONE_KINDS, 1.0)
-        return {kind: float(np.clip(ratio, *_FARTHEST)) for kind, ratio in ratios.items()}
+        sure = max(_beyond(ratio, *_SAME_KNOWN, _ONSET_KNOWN) for ratio in ratios.values())
+        return {
+            kind: _partly(float(np.clip(ratio, 1 / _LONGEST, _LONGEST)), sure)
+            for kind, ratio in ratios.items()
+        }
     measured = _lengths(joints)
     shown = _shown(joints)
     ratios = {kind: wanted[kind] * torso / measured[kind] for kind in BONE_KINDS}
     size = float(np.median([ratios[kind] for kind in _LARGE]))
-    if _SAME_SIZE[0] <= size <= _SAME_SIZE[1]:
-        size = 1.0
+    size = _partly(size, _beyond(size, *_SAME_SIZE, _ONSET_SIZE))
     doubt = 0.5 * max(0.0, 1 - seconds / _ENOUGH)
     factors = {}
     for kind in BONE_KINDS:
         ratio = ratios[kind] / size
         low, high = _SAME_LOOSE if kind in _LOOSE else _SAME
-        if low <= ratio <= high + doubt:
-            ratio = 1.0
-        elif ratio > _FARTHEST[1]:
-            doubted = float(np.interp(ratio, (_FARTHEST[1], _NEVER_SEEN), (_FARTHEST[1], 1.0)))
-            ratio = doubted + shown[kind] * (min(ratio, _LONGEST) - doubted)
-        factors[kind] = size * ratio
+        sure = _beyond(ratio, low, high + doubt, _ONSET)
+        if ratio > _FARTHEST:
+            unseen = float(np.interp(ratio, (_FARTHEST, _NEVER_SEEN), (_FARTHEST, 1.0)))
+            ratio = unseen + shown[kind] * (min(ratio, _LONGEST) - unseen)
+        factors[kind] = size * _partly(ratio, sure)
     return factors
+
+
+def _beyond(ratio: float, low: float, high: float, onset: float) -> float:
+    """0 between two bounds, 1 farther beyond them than `onset`, evenly in between."""
+    return min(1.0, max(0.0, low - ratio, ratio - high) / onset)
+
+
+def _partly(factor: float, sure: float) -> float:
+    """So much of a correction: a factor at 1, none at 0."""
+    return factor if sure == 1 else 1 + sure * (factor - 1)
 
 
 def _shown(joints: NDArray[np.float64]) -> dict[str, float]:

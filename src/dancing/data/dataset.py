@@ -10,6 +10,7 @@ import errno
 import hashlib
 import io
 import math
+import os
 import re
 import unicodedata
 import zlib
@@ -39,6 +40,7 @@ _POSE_KEYS = ("pose_landmark_sequences", "pose_landmarks")
 _FILE_SUFFIXES = {*MEDIA_SUFFIXES, *POSE_SUFFIXES, *SUFFIXES}
 _MAX_FRAMES = 30 * 3600 * 24
 _MAX_SIDE = 8192
+_MAX_CHUNK = _MAX_SIDE**2 * 3  # bytes
 _MAX_EMPTY = 10_000_000  # bytes of numbers that a file may hold without the room that they take
 _MAX_RATIO = 1000  # gzip packs zeros about 1000 to 1
 _GZIP_LEVEL = 1  # readable by plain h5py, and fast enough to keep up with a video
@@ -208,6 +210,11 @@ class Clip:
             and low <= width / height <= high
         ):
             raise DancingError(f"clip '{self.name}': '{key}' has an absurd shape {data.shape}")
+        if math.prod(data.chunks or ()) > _MAX_CHUNK:  # all of one is unpacked for each picture
+            raise DancingError(
+                f"clip '{self.name}': '{key}' is stored in chunks of {data.chunks}, which are too "
+                "large: store one chunk a frame"
+            )
         return StoredFrames(data)
 
 
@@ -254,8 +261,10 @@ class Dataset:
         try:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                why = "is being written by another program, or may not be read"
+            if error.errno == errno.EAGAIN:
+                why = "is being written by another program; wait until it has ended"
+            elif error.errno is not None:
+                why = f"cannot be opened ({os.strerror(error.errno)})"
             else:
                 why = "not an HDF5 file, or cut short"
             raise DancingError(f"{path}: {why}") from error
