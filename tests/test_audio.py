@@ -275,7 +275,7 @@ def remux(source: Path, target: Path, move, rising: bool = True, **options: str)
                 if time is None:
                     continue
                 packet.pts = round(time / packet.time_base)
-                packet.dts = packet.pts if rising else number
+                packet.dts = packet.pts if rising else number - 1000
             packet.stream = streams[packet.stream.index]
             out.mux(packet)
     return target
@@ -305,7 +305,8 @@ def test_silence_belongs_in_a_gap_of_the_time_stamps(tmp_path: Path, name: str) 
     assert np.abs(sound[SAMPLE_RATE : 3 * SAMPLE_RATE // 2]).max() < 1e-3
     for begin in (0.9, 1.5, 2.9):  # before, in and after the gap
         late = load_audio(lost, start=begin)
-        assert onset(late) == pytest.approx({0.9: 1.1, 1.5: 0.5, 2.9: 0.1}[begin], abs=0.005)
+        # Some files do not tell what the encoder put before the sound.
+        assert onset(late) == pytest.approx({0.9: 1.1, 1.5: 0.5, 2.9: 0.1}[begin], abs=0.025)
         first = round(begin * SAMPLE_RATE)
         assert len(late) == len(sound) - first
         # But for the ends, whose neighbours are cut away, it is the same sound.
@@ -314,7 +315,8 @@ def test_silence_belongs_in_a_gap_of_the_time_stamps(tmp_path: Path, name: str) 
 
 def test_time_stamps_that_jitter_or_run_back_neither_add_nor_drop_sound(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.mkv", np.tile(clicks(44100), (2, 1)), "aac")
-    expected = load_audio(whole)
+    still = remux(whole, tmp_path / "still.mkv", lambda number, time: time, rising=False)
+    expected = load_audio(still)
     random = np.random.default_rng(0)
     moves = {
         "jitter": lambda number, time: time + (number > 0) * random.uniform(0, 0.08),
@@ -326,7 +328,9 @@ def test_time_stamps_that_jitter_or_run_back_neither_add_nor_drop_sound(tmp_path
     }
     for name, move in moves.items():
         sound, notes = notes_of(remux(whole, tmp_path / "moved.mkv", move, rising=False))
-        np.testing.assert_array_equal(sound, expected, err_msg=name)
+        begin = len(sound) - len(expected)  # jitter shows the first frame late
+        assert 0 <= begin < 0.03 * SAMPLE_RATE
+        np.testing.assert_allclose(sound[begin:], expected, atol=1e-6, err_msg=name)
         assert ["leap" in note for note in notes] == ([True] if name == "hours" else []), name
 
 
@@ -371,10 +375,14 @@ def test_joined_files_are_one_song(tmp_path: Path) -> None:
     page = opus.read_bytes()[:47]
     (tmp_path / "many.opus").write_bytes((page + page[:5] + b"\0" + page[6:]) * 1100)
     expect(tmp_path / "many.opus", "more than 1,000 files")
+    (tmp_path / "bad.opus").write_bytes((page + page[:5] + b"\0" + page[6:]) * 2)
+    expect(tmp_path / "bad.opus", "damaged")
 
 
 def test_channels_in_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
-    left = clicks(44100) + np.random.default_rng(1).normal(0, 0.01, 4 * 44100).astype("f4")
+    time = np.arange(4 * 44100) / 44100
+    left = clicks(44100) + 0.1 * np.sin(2 * np.pi * 200 * time).astype(np.float32)
+    other = clicks(44100)[::-1] + 0.1 * np.sin(2 * np.pi * 330 * time).astype(np.float32)
     noise = np.random.default_rng(0).normal(0, 0.003, len(left)).astype("f4")
     opposite = {
         "exact": -left,
@@ -391,7 +399,7 @@ def test_channels_in_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
         heard = np.concatenate(list(decode_stereo(path, 44100)), axis=1)
         np.testing.assert_array_equal(heard, [left, right], err_msg=name)
     # Other stereo is the mean: of one sound, of two, of one side alone, or a little out of phase.
-    for right in (left, left[::-1], 0 * left, -0.1 * left, np.roll(left, 300)):
+    for right in (left, other, 0 * left, -0.1 * left, np.roll(left, 300)):
         path = write(tmp_path / "song.wav", np.stack([left, right]), "pcm_f32le")
         mean = write(tmp_path / "mean.wav", (left + right)[None] / 2, "pcm_f32le", layout="mono")
         np.testing.assert_array_equal(load_audio(path), load_audio(mean))
@@ -435,7 +443,8 @@ def test_surround_of_no_known_places_is_the_mean(tmp_path: Path) -> None:
 
 
 def test_cut_off_is_noted_only_where_the_file_tells_its_length(tmp_path: Path) -> None:
-    sound = np.tile(clicks(44100), (2, 1))
+    noise = np.random.default_rng(0).normal(0, 0.02, (2, 4 * 44100)).astype(np.float32)
+    sound = clicks(44100) + noise
     bare = {"write_xing": "0", "id3v2_version": "0"}
     quiet = write(tmp_path / "a.mp3", sound, "libmp3lame", bit_rate=32_000, **bare).read_bytes()
     loud = write(tmp_path / "b.mp3", sound, "libmp3lame", bit_rate=256_000, **bare).read_bytes()
