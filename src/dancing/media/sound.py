@@ -448,8 +448,10 @@ def _promised(
         return promised
     written = re.match(r"(\d{1,6}):(\d\d):(\d\d(\.\d+)?)", track.metadata.get("DURATION", ""))
     if written:
-        return 3600.0 * int(written[1]) + 60 * int(written[2]) + float(written[3])
-    return 0.0 if film_of(container) else (container.duration or 0) / av.time_base
+        last = 3600.0 * int(written[1]) + 60 * int(written[2]) + float(written[3])
+    else:
+        last = 0.0 if film_of(container) else (container.duration or 0) / av.time_base
+    return last - origin_of(container, track)
 
 
 def _counts_frames(path: Path, begin: int) -> bool:
