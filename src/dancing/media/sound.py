@@ -226,16 +226,16 @@ def _sound_of_track(path: Path, number: int, start: float, listener: Listener) -
     reader = _Reader()
     end = promised = 0.0
     leaps = parts = 0
-    amid_page = False
+    found = amid_page = False
     for container in open_parts(path):
         parts += 1
         if container is None:
-            reader.damaged += 1
+            reader.fail(_DAMAGED)
             continue
         tracks = _tracks(container)
-        if parts > 1 and number >= len(tracks):
+        if number >= len(tracks):
             continue
-        track = tracks[number]
+        found, track = True, tracks[number]
         clock = _Clock(container, track, end, joined=parts > 1)
         for frame, following in pairwise(chain(reader.frames(container, track), (None,))):
             assert frame is not None
@@ -250,6 +250,8 @@ def _sound_of_track(path: Path, number: int, start: float, listener: Listener) -
         leaps += clock.leaps
         promised = 0.0 if parts > 1 else _promised(path, container, track, reader.begin)
         amid_page = container.format.name == "ogg" and missing_bytes(path) > 0
+    if not found and (number > 0 or not reader.damaged):
+        raise IndexError(number)
     if not reader.decoded:
         raise _UndecodableError(reader.why)
     if leaps:
@@ -291,7 +293,7 @@ class _Reader:
         import av
 
         if track.codec_context is None:
-            self._fail(_UNKNOWN)
+            self.fail(_UNKNOWN)
             return
         packets = container.demux(track)
         failed = 0  # in a row
@@ -302,7 +304,7 @@ class _Reader:
                 return
             except av.FFmpegError:
                 packets = container.demux(track)  # the error has ended it
-                self._fail(_DAMAGED)
+                self.fail(_DAMAGED)
                 failed += 1
                 continue
             if self.begin is None:
@@ -312,7 +314,7 @@ class _Reader:
             except av.EOFError:
                 return
             except _UndecodableError as error:
-                self._fail(error.why)
+                self.fail(error.why)
                 # Before the first frame there may be junk, between joined MP3 files their tags.
                 if is_bare(container) and (not self.decoded or bytes(packet)[:3] == b"ID3"):
                     self.damaged -= 1
@@ -323,7 +325,8 @@ class _Reader:
                 self.decoded = True
             yield from frames
 
-    def _fail(self, why: _Why) -> None:
+    def fail(self, why: _Why) -> None:
+        """Count a packet, or a part, that cannot be decoded."""
         self.damaged += 1
         self.why = max(self.why, why)
 
@@ -443,10 +446,12 @@ def _promised(
         if container.format.name == "wav" and track.bit_rate:  # FFmpeg goes by the file's size
             promised += missing_bytes(path) * 8 / track.bit_rate
         return promised
-    if written := re.match(r"(\d{1,6}):(\d\d):(\d\d)", track.metadata.get("DURATION", "")):
-        hours, minutes, seconds = map(int, written.groups())
-        return 3600.0 * hours + 60 * minutes + seconds
-    return 0.0 if film_of(container) else (container.duration or 0) / av.time_base
+    written = re.match(r"(\d{1,6}):(\d\d):(\d\d(\.\d+)?)", track.metadata.get("DURATION", ""))
+    if written:
+        last = 3600.0 * int(written[1]) + 60 * int(written[2]) + float(written[3])
+    else:
+        last = 0.0 if film_of(container) else (container.duration or 0) / av.time_base
+    return last - origin_of(container, track)
 
 
 def _counts_frames(path: Path, begin: int) -> bool:
