@@ -36,7 +36,7 @@ _BODY = 256 * 2**10  # bytes of a request that is no upload
 _HEAD = 4 * 2**10  # bytes around one file of an upload
 _WAIT = 30.0  # seconds for the next part of a request
 _SLOWEST = 16 * 2**10  # bytes a second of a body, after the first `_WAIT`
-_TRIES = 10  # wrong passwords a minute from one address
+TRIES = 10  # wrong passwords a minute from one address
 _CONNECTIONS = 60  # from one address at a time
 _ALL_CONNECTIONS = 400
 
@@ -116,7 +116,7 @@ class Guard:
             return PlainTextResponse("This is not for visitors.", 403)
         reads = request.method in ("GET", "HEAD")
         if not reads and path in _LOGIN:
-            if self._tries.total(who) >= _TRIES:
+            if self._tries.total(who) >= TRIES:
                 return PlainTextResponse(
                     "Too many wrong passwords; try again in a minute.", 429, {"retry-after": "60"}
                 )

@@ -69,17 +69,28 @@ class _Page(gr.Blocks):
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any
     ) -> Any:
+        try:
+            self._check(inputs)
+            return await super().preprocess_data(block_fn, inputs, *more, **named)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except ValueError as error:
+            raise gr.Error(
+                "one of the values is of the wrong kind; the page's API tells what they may be",
+                print_exception=False,
+            ) from error
+
+    def _check(self, inputs: list[Any]) -> None:
+        """Refuse files that were not uploaded, or are no longer there."""
         for path in _paths(inputs):
             if "://" in str(path):
-                raise gr.Error("upload the file; links are not followed", print_exception=False)
+                raise gr.Error("upload the file; links are not followed")
             real = Path(os.path.realpath(path))
             if not real.is_relative_to(self.folder) and real != self.offered:
-                raise gr.Error("upload the file; no other can be used", print_exception=False)
+                raise gr.Error("upload the file; no other can be used")
             if not real.is_file():
-                raise gr.Error(
-                    "the file is no longer on the server; upload it again", print_exception=False
-                )
-        return await super().preprocess_data(block_fn, inputs, *more, **named)
+                raise gr.Error("the file is no longer on the server; upload it again")
 
     def waited_for(self) -> set[Path]:
         """The files that calls in the queue, or just out of it, refer to."""
@@ -256,7 +267,9 @@ class _Studio:
         shown = gr.update(visible=True)
         yield files[0], files, say(done, notes), made, *IDLE, shown, shown
 
-    def _skeleton(self, last: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    def _skeleton(self, last: dict[str, Any] | None) -> Iterator[tuple[Any, ...]]:
+        if last is None:
+            raise gr.Error("make a dance first", print_exception=False)
         folder = last["files"][0].parent
 
         def work(listener: Listener) -> Path:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LOCAL = "127.0.0.1"
 _IDLE = 15  # seconds until a connection without a request is closed
+_TICK = 0.5  # seconds
 _NAME = re.compile(r"[\w-]+([.][\w-]+)*", re.ASCII)
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
@@ -90,6 +91,10 @@ def serve(
     with listening, Workspace(limits.keep * 60, limits.space * 2**20) as workspace:
         # Gradio serves what lies in these two folders; by default other programs write there too.
         os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = str(workspace.cache)
+        # It asks matplotlib for its backend before each call: no display is to be looked for, and
+        # no cache made in the user's home.
+        os.environ.setdefault("MPLCONFIGDIR", str(workspace.root / "matplotlib"))
+        os.environ.setdefault("MPLBACKEND", "agg")
         with _without_proxies():
             server = _server(workspace, limits, dancers, account, _known_names(host, names))
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
@@ -100,7 +105,8 @@ def serve(
             if not server.started:
                 raise DancingError("the studio's server could not be started; see above")
             ready(f"http://{f'[{address}]' if ':' in address else address}:{port}")
-            thread.join()
+            while thread.is_alive():
+                thread.join(_TICK)  # a signal that another thread received waits for this one
         finally:
             server.should_exit = server.force_exit = True
             thread.join(5)
@@ -134,7 +140,7 @@ def _server(
     import uvicorn
     from fastapi import FastAPI
 
-    from dancing.studio.guard import Connection, Guard
+    from dancing.studio.guard import TRIES, Connection, Guard
     from dancing.studio.page import build
     from dancing.studio.style import CSS, HEAD, theme
     from dancing.studio.uploads import use_parser
@@ -147,6 +153,7 @@ def _server(
         page,
         path="/",
         auth=account,
+        auth_message=f"After {TRIES} wrong passwords, wait a minute.",
         max_file_size=limits.upload * 2**20,
         theme=theme(),
         css=CSS,
