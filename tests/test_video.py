@@ -2,6 +2,7 @@
 
 import warnings
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -13,7 +14,7 @@ from dancing.media.colour import HLG, PQ, to_screen
 from dancing.media.container import open_media
 from dancing.media.picture import turned
 from dancing.media.sound import load_audio
-from dancing.media.video import VideoWriter, _turn, ahead, probe, read_frames, resize
+from dancing.media.video import VideoWriter, _decode, _turn, ahead, probe, read_frames, resize
 from media import Recorder
 from videos import AVA, plain, sine, sound_of, turn, write_video
 
@@ -110,6 +111,21 @@ def test_times_that_fall_back_go_on(tmp_path):
     joined.write_bytes(one.read_bytes() + two.read_bytes())
     found, off = ramp_of(joined, 25)
     assert len(found) == len(RAMP) and off < 6
+
+
+def test_a_track_that_begins_later_does_no_harm():
+    """PyAV has no stream for its packets, and ends."""
+
+    class Container:
+        packets = iter([["a"], None, ["b", "c"], None, []])
+
+        def demux(self, stream):
+            for frames in self.packets:
+                if frames is None:
+                    raise IndexError("list index out of range")
+                yield SimpleNamespace(decode=lambda frames=frames: frames)
+
+    assert list(_decode(Container(), None, "late.flv", Recorder())) == ["a", "b", "c"]
 
 
 def test_a_picture_is_not_held_for_ever(tmp_path, monkeypatch):

@@ -514,6 +514,9 @@ def _decode(
             frames = next(packets).decode()
         except (StopIteration, EOFError):
             break
+        except IndexError:  # of a track that begins later, which PyAV does not know
+            packets = container.demux(stream)
+            continue
         except FFmpegError:
             damaged += 1
             in_a_row += 1
