@@ -17,6 +17,7 @@ from dancing.data.pose_model import model_path
 from dancing.data.prepare import prepare
 from dancing.data.report import FileReport
 from dancing.errors import DancingError, DancingWarning
+from dancing.files import cache_folder
 from dancing.listener import Silent
 from dancing.media.video import read_frames, resize
 from media import Recorder
@@ -482,4 +483,4 @@ def test_cache_folder_of_the_platform(monkeypatch, tmp_path):
     monkeypatch.delenv("DANCING_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", "linux")
-    assert pose_model.cache_folder() == tmp_path / "dancing"
+    assert cache_folder() == tmp_path / "dancing"

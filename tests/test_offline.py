@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from dancing.body.poses import PoseSequence
-from dancing.data import pose_model
 from dancing.data.dataset import DatasetWriter
+from dancing.files import cache_folder
 from media import EXAMPLE
 from videos import AVA
 
@@ -52,7 +52,7 @@ class Home:
         self.environment = kept | {
             "HOME": str(root / "home"),
             "TMPDIR": str(root / "tmp"),
-            "DANCING_CACHE": str(pose_model.cache_folder()),
+            "DANCING_CACHE": str(cache_folder()),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
@@ -75,7 +75,7 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path):
-    cache = pose_model.cache_folder()
+    cache = cache_folder()
     before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")} if cache.exists() else {}
     yield Home(tmp_path)
     assert before == {path: path.stat().st_mtime_ns for path in before}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from dancing.errors import DancingError, explained
-from dancing.files import from_pipe, is_pipe
+from dancing.files import cache_folder, from_pipe, is_pipe
 from dancing.listener import Listener
 from dancing.signals import end_in_order, leave_at_once
 from dancing.version import VERSION
@@ -503,6 +503,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # a file may have any name
+    _keep_caches_together()
     try:
         try:
             end_in_order()
@@ -518,6 +519,12 @@ def main() -> NoReturn:
         typer.echo("stopped", err=True)
         sys.exit(130)
     sys.exit(1)
+
+
+def _keep_caches_together() -> None:
+    """Have libraries keep what they store for next time in our cache folder, and nowhere else."""
+    for name, library in (("MPLCONFIGDIR", "matplotlib"), ("TORCHINDUCTOR_CACHE_DIR", "torch")):
+        os.environ.setdefault(name, str(cache_folder() / library))
 
 
 def _complain(error: Exception) -> None:

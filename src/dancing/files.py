@@ -69,6 +69,19 @@ def example_song() -> Path:
     return installed if installed.is_file() else Path(__file__).parents[2] / "examples/song.ogg"
 
 
+def cache_folder() -> Path:
+    """Where downloaded files are kept: `$DANCING_CACHE`, else the platform's cache folder."""
+    if chosen := os.environ.get("DANCING_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "dancing"
+
+
 @contextmanager
 def write_then_rename(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` only if the block succeeds.

@@ -14,7 +14,6 @@ than half a second: so nothing is kept that could be stale or damaged.
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,7 @@ import numpy as np
 
 from dancing.data import tflite
 from dancing.errors import DancingError
-from dancing.files import write_then_rename
+from dancing.files import cache_folder, write_then_rename
 from dancing.listener import Listener
 
 if TYPE_CHECKING:
@@ -221,19 +220,6 @@ def model_path(listener: Listener | None = None) -> Path:
                     f"at {path}"
                 ) from no_wheel
     return path
-
-
-def cache_folder() -> Path:
-    """Where downloaded files are kept: `$DANCING_CACHE`, else the platform's cache folder."""
-    if chosen := os.environ.get("DANCING_CACHE"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "dancing"
 
 
 def is_model(path: Path) -> bool:
