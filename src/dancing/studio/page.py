@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 PREVIEW = 15
 """Seconds that are danced unless more is asked for: seen soon, even on a small machine."""
 _SEEDS = 10**6
+_SESSIONS = 1000  # visits that are remembered, each some 150 kB
 _OWN, _COLOUR, _FILE, _NOTHING = "The dancer's own", "A colour", "A picture or video", "Transparent"
 
 
@@ -148,6 +149,7 @@ class _Studio:
                 self._compare_tab(own)
             with gr.Tab("Learn"):
                 self._learn_tab(own, looks)
+        page.state_session_capacity = _SESSIONS
         # Without the way around the queue that the framework offers by default.
         page.queue(default_concurrency_limit=self._limits.jobs, max_size=50, api_open=False)
         return page

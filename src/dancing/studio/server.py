@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -108,6 +109,8 @@ def serve(
             while thread.is_alive():
                 thread.join(_TICK)  # a signal that another thread received waits for this one
         finally:
+            # Answers that are broken off now are no errors.
+            logging.getLogger("uvicorn.error").disabled = True
             server.should_exit = server.force_exit = True
             thread.join(5)
 
