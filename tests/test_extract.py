@@ -272,6 +272,22 @@ def test_labels_are_taken_as_they_are(monkeypatch, tmp_path):
             assert np.abs(clip.matte[k].astype(int) - mattes[k][..., 0]).mean() < 3
 
 
+def test_labels_in_pixels_of_the_video_with_frames_that_lack(tmp_path):
+    video, landmarks, _ = labelled(tmp_path / "in")
+    pixels = landmarks * np.array([64, 48])
+    pixels[7] = np.nan
+    np.savez(tmp_path / "in" / "a.npz", landmarks=pixels)
+    # Of a picture this small, pixels are told from fractions all the same.
+    report = prepare([video], tmp_path / "a.h5", size=48, labels=tmp_path / "in")
+    assert [note.split(": ", 1)[1] for note in report.files[0].notes] == [
+        "1 frames without (all) landmarks were filled in",
+        "its landmarks are pixels, read as fractions of 64x48",
+    ]
+    with Dataset(tmp_path / "a.h5") as data:
+        kept = np.delete(np.arange(40), 7)
+        np.testing.assert_allclose(data.clips[0].landmarks[kept], landmarks[kept], atol=1e-6)
+
+
 def test_labels_of_another_rate_and_length(tmp_path):
     _, landmarks, _ = labelled(tmp_path / "in", 60, fps=60)
     np.savez(tmp_path / "in" / "a.npz", landmarks=landmarks[:58], fps=60)  # one frame less at 30

@@ -1,16 +1,21 @@
 """Pose files as other tools and people write them: read right, repaired, or refused by name."""
 
 import csv
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
 
+from dancing.body import foreign_poses, pose_files
 from dancing.body.foreign_poses import LAYOUTS
 from dancing.body.poses import PoseSequence
 from dancing.body.repair import LONGEST_GAP
 from dancing.body.skeleton import LANDMARKS
+from dancing.data.prepare import prepare
 from dancing.errors import DancingError
+from dancing.inspection import describe
 from media import Recorder
 
 WIDTH, HEIGHT, FRAMES = 1080, 1920, 40
@@ -37,10 +42,12 @@ def key_points(count, frame, confidence=0.9):
 
 
 def load(path, **entries):
+    """Poses, and the notes but for those of what is assumed."""
     recorder = Recorder()
     if entries:
         np.savez(path, **entries)
-    return PoseSequence.load(path, recorder), recorder.notes
+    poses = PoseSequence.load(path, recorder)
+    return poses, [note for note in recorder.notes if "assumed" not in note]
 
 
 def write_json(path, values):
@@ -119,14 +126,89 @@ def test_absurd_values_and_lengths_are_refused(tmp_path):
     ):
         with pytest.raises(DancingError, match=says):
             load(tmp_path / "a.npz", **entries)
-    # A header that says more than the file holds is seen before memory is taken.
+
+
+def npy(shape, kind="<f4", content=b""):
+    file = io.BytesIO()
+    about = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, about)
+    return file.getvalue() + content
+
+
+@pytest.mark.parametrize(
+    ("member", "says"),
+    [
+        (npy((10**11, 33, 2)), "has 6600000000000 entries, at most"),
+        (npy((9999, 33, 2)), "cut short"),
+        (npy((1,), "|O"), "never unpacked"),
+        (b"\x93NUMPY\x01\x00\x10\x00{\xe9              \n", "cannot be read"),
+        (b"\x93NUMPY\x09\x00", "unknown format"),
+    ],
+)
+def test_arrays_are_checked_by_their_header_before_memory_is_taken(tmp_path, member, says):
     path = tmp_path / "a.npz"
-    np.savez(path, landmarks=DANCE)
-    data = path.read_bytes().replace(b"(40, 33, 2), ", b"(9**9,33,2), ")
-    path.write_bytes(data.replace(b"(9**9,33,2)", b"(9999,33,2)"))
-    with pytest.raises(DancingError):
-        load_again = PoseSequence.load(path)
-        assert not load_again
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("landmarks.npy", member)
+    with pytest.raises(DancingError, match=says):
+        PoseSequence.load(path)
+
+
+def test_files_that_unfold_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(pose_files, "_MOST_VALUES", 9)
+    monkeypatch.setattr(pose_files, "_LONGEST_ROW", 99)
+    monkeypatch.setattr(pose_files, "_PIECE", 2000)
+    monkeypatch.setattr(foreign_poses, "MOST_FRAMES", 3)
+    (tmp_path / "a.json").write_text("[" + "[]," * 9 + "[]]")
+    (tmp_path / "b.csv").write_text("," * 100)
+    names = ",".join(f"x{k},y{k}" for k in range(33))
+    (tmp_path / "d.json").write_text("[0,0,0,0]")
+    with zipfile.ZipFile(tmp_path / "c.npz", "w") as archive:
+        for number in range(50):
+            archive.writestr(str(number), b"")
+    for name, says in (
+        ("a.json", "more than 9 values"), ("b.csv", "row of more than"),
+        ("c.npz", "directory is too large"), ("d.json", "at most 3"),
+    ):  # fmt: skip
+        with pytest.raises(DancingError, match=says):
+            PoseSequence.load(tmp_path / name)
+    monkeypatch.setattr(pose_files, "_LONGEST_ROW", 999)
+    (tmp_path / "e.csv").write_text(names + ("\n" + ",".join("0" * 66)) * 4)
+    with pytest.raises(DancingError, match="more than 3 rows"):
+        PoseSequence.load(tmp_path / "e.csv")
+    monkeypatch.setattr(pose_files, "_MOST_TEXT", 99)
+    with pytest.raises(DancingError, match="larger than"):
+        PoseSequence.load(tmp_path / "e.csv")
+
+
+def test_a_hidden_part_goes_where_the_body_goes(tmp_path):
+    """For two seconds; longer, it is named."""
+    at = np.arange(150)[:, None, None] / 30
+    walk = (DANCE[:1] + np.array([0.1, 0.05]) * np.sin(at)).astype(np.float64)
+    hidden = walk.copy()
+    hidden[20:80, [13, 15, 17, 19, 21]] = np.nan
+    hidden[30:35] = np.nan  # nobody at all, in the middle of it
+    poses, notes = load(tmp_path / "a.npz", landmarks=hidden)
+    assert "60 frames without" in notes[0]
+    np.testing.assert_allclose(poses.landmarks, walk, atol=5e-4)
+    hidden[80:86, [13, 15]] = np.nan
+    with pytest.raises(DancingError, match=r"lacks left_elbow, .* in its frames 20-85 "):
+        load(tmp_path / "a.npz", landmarks=hidden)
+    hidden[:, 29] = np.nan
+    with pytest.raises(DancingError, match=r"lacks left_heel, .* 0-149 "):
+        load(tmp_path / "a.npz", landmarks=hidden)
+
+
+def test_numbers_as_arrays_of_one_and_rows_of_more_than_places(tmp_path):
+    seen = np.full((FRAMES, 33), 0.5)
+    rows = np.concatenate([DANCE, np.zeros((FRAMES, 33, 1)), seen[..., None]], -1)
+    for landmarks in (rows, rows.reshape(FRAMES, 132), rows[..., :3].reshape(FRAMES, 99)):
+        poses, _ = load(tmp_path / "a.npz", landmarks=landmarks, fps=[[25.0]], aspect=[1.5])
+        np.testing.assert_allclose(poses.landmarks, DANCE, atol=1e-6)
+        assert (poses.fps, poses.aspect) == (25, 1.5)
+        values = {"landmarks": landmarks.tolist(), "fps": [25], "aspect": [[1.5]]}
+        again, _ = load(write_json(tmp_path / "a.json", values))
+        np.testing.assert_array_equal(again.landmarks, poses.landmarks)
+        assert (again.fps, again.aspect) == (25, 1.5)
 
 
 # --------------------------------------------------------------------------------- other tools
@@ -154,6 +236,82 @@ def test_a_folder_of_openpose(tmp_path):
         poses.landmarks[:, PLACE[f"left_{name}"]] for name in ("wrist", "elbow", "index")
     )
     assert ((index - wrist) * (wrist - elbow)).sum(-1).min() > 0, "hands go on as the forearm does"
+
+
+@pytest.mark.parametrize(
+    ("about", "assumed"),
+    [
+        ({}, "30 frames a second and a picture of 9:16 assumed"),
+        ({"fps": 25}, "otherwise: a picture of 9:16 assumed"),
+        ({"info": {"video_width": 16, "video_height": 9, "frame_rate": 25}}, None),
+    ],
+)
+def test_what_a_file_does_not_tell_is_said(tmp_path, about, assumed):
+    recorder = Recorder()
+    rows = np.pad(DANCE, ((0, 0), (0, 0), (0, 1))).tolist()
+    path = write_json(tmp_path / "a.json", {"frames": rows} | about)
+    poses = PoseSequence.load(path, recorder)
+    assert poses.fps == (25 if about else 30)
+    assert poses.aspect == (9 / 16 if assumed else 16 / 9)
+    assert [assumed in note for note in recorder.notes] == [True] if assumed else not recorder.notes
+
+
+def test_the_dancer_is_followed_among_others(tmp_path):
+    """Also while only somebody else is found, and whatever their order."""
+    frames = [openpose(t) for t in range(FRAMES)]
+    for t in (8, 9, 20):
+        frames[t]["people"].pop()
+    for t in range(1, FRAMES, 2):
+        frames[t]["people"].reverse()
+    about = {"meta": {"video_fps": 25, "frame_width": WIDTH, "frame_height": HEIGHT}}
+    poses, notes = load(write_json(tmp_path / "a.json", {"frames": frames} | about))
+    assert poses.fps == 25 and "3 frames without" in notes[0]
+    assert_known_landmarks_are(poses, LAYOUTS[25])
+
+
+def test_frames_left_out_leave_gaps(tmp_path):
+    """Numbers in the files' names, of the images, in a column: time is not shortened."""
+    frames = [t for t in range(FRAMES) if t not in (5, 6, 20)]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for t in frames:
+        write_json(folder / f"v_{t:012d}_keypoints.json", openpose(t))
+    people = [{"image_id": t, "keypoints": key_points(26, t).ravel().tolist()} for t in frames]
+    predicted = [
+        {
+            "frame_id": t,
+            "instances": [
+                {"keypoints": key_points(136, t)[:, :2].tolist(), "keypoint_scores": [0.9] * 136}
+            ],
+        }
+        for t in frames
+    ]
+    table = tmp_path / "d.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["frame", *(f"{axis}{k}" for k in range(33) for axis in "xy")])
+        writer.writerows([t, *DANCE[t].ravel()] for t in frames)
+    for path in (
+        folder,
+        write_json(tmp_path / "b.json", people),
+        write_json(tmp_path / "c.json", {"meta_info": {}, "instance_info": predicted}),
+        table,
+    ):
+        poses, notes = load(path)
+        assert len(poses) == FRAMES and any("3 frames without" in note for note in notes), path
+
+
+def test_a_folder_of_openpose_is_one_movement_to_prepare_and_inspect(tmp_path):
+    folder = tmp_path / "moves"
+    folder.mkdir()
+    for t in range(FRAMES):
+        write_json(folder / f"v_{t:012d}_keypoints.json", openpose(t))
+    report = prepare([folder], tmp_path / "a.h5", listener=Recorder())
+    assert report.files[0].frames == FRAMES and not report.files[0].error
+    assert "40 poses" in describe(folder)[0]
+    (folder / "v_000000000003_keypoints.json").write_text("{")
+    with pytest.raises(DancingError, match=r"v_000000000003_keypoints\.json is no frame"):
+        PoseSequence.load(folder)
 
 
 def test_openpose_with_hands_in_one_list(tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.body import pose_files
+from dancing.body import foreign_poses, pose_files
 from dancing.body.drawing import draw_skeleton
 from dancing.body.poses import PoseSequence
 from dancing.body.skeleton import LEFT_ARM, LEFT_LEG, RIGHT_ARM
@@ -20,7 +20,7 @@ from dancing.data.dataset import Clip, Dataset
 from dancing.errors import DancingError
 from dancing.family import STAGES
 from dancing.files import write_then_rename
-from dancing.listener import Listener
+from dancing.listener import Listener, Silent
 from dancing.media.video import probe, read_frames, resize
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def plot(path: str | Path, output: str | Path) -> None:
             clip = data.clips[0]
             figure = _figure(clip.poses, f"{path.name}: {clip.name}", clip)
     else:
-        figure = _figure(PoseSequence.load(path), path.name, None)
+        figure = _figure(PoseSequence.load(path, Silent()), path.name, None)
     with write_then_rename(output) as temporary:
         figure.savefig(temporary, dpi=110)
 
@@ -187,7 +187,7 @@ def _figure(sequence: PoseSequence, title: str, clip: Clip | None) -> Figure:
 
 
 def _kind(path: Path) -> str:
-    if path.suffix.lower() in pose_files.SUFFIXES:
+    if path.suffix.lower() in pose_files.SUFFIXES or foreign_poses.is_folder(path):
         return "poses"
     if path.suffix.lower() in dataset.SUFFIXES:
         return "dataset"

@@ -182,7 +182,7 @@ def _sequence(
     points = np.full((total, N_LANDMARKS, 6), np.nan, np.float32)
     points[at] = _one_person(people)
     landmarks: NDArray[Any] = points[..., :2]
-    result: dict[str, Any] = dict(about)
+    result: dict[str, Any] = {"foreign": True, **about}
     of_key_points = np.isnan(points[:, LANDMARKS.index("left_eye_inner"), 0]).all()
     if of_key_points:
         landmarks = _completed(landmarks, float(about.get("fps", 30.0)))

@@ -67,7 +67,8 @@ Poses = dict[str, Any]
 """Arrays 'landmarks', 'visibility', 'world', 'beats', and numbers 'fps' and 'aspect', by name, as
 the attributes of `PoseSequence`; only 'landmarks' must be there. As read from a file, they may be
 NaN where nobody was seen, and pixels; then 'width' and 'height' are numbers of the picture, if
-known, or 'guessed_size' both of one that would hold the movement."""
+known, or 'guessed_size' both of one that would hold the movement. 'foreign' is whether another tool
+wrote them."""
 
 
 def write(path: Path, poses: Poses) -> None:
@@ -312,7 +313,8 @@ def _read_csv(path: Path) -> Poses:
         if not names:
             raise DancingError("it has no rows")
         fields = {name: (field, i, axis) for field, i, axis, name in _csv_columns()}
-        if not any(name in fields for name in names):
+        foreign = not any(name in fields for name in names)
+        if foreign:
             fields = _foreign_columns(names)
         fields = _whole(fields, names)
         known = [name for name in (*fields, "time", *_SCALARS, *_SIZE) if name in names]
@@ -360,6 +362,7 @@ def _read_csv(path: Path) -> Poses:
             found.setdefault(name, float(columns[name][0]))
     if beat is not None:
         found["beats"] = np.array(beats)
+    found["foreign"] = foreign
     return found
 
 

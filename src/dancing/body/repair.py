@@ -15,7 +15,7 @@ LONGEST_GAP = 0.3  # seconds without the person that are filled, here and in vid
 LONGEST_HIDDEN = 2.0  # seconds in which a part of a person who is seen may be hidden
 # No fraction of a picture, on the median of a movement, and hardly a person of fewer pixels.
 _PIXELS = 4.0
-_NAMED = 5  # stretches of frames that an error names
+_NAMED = 5  # that an error lists
 # From the middle of which others a landmark is measured while it is hidden (of none: from the
 # picture), in the order in which they are filled.
 _ORIGINS: tuple[tuple[int, Sequence[int]], ...] = (
@@ -77,6 +77,10 @@ def repaired(
         landmarks = landmarks / np.array([width, height], np.float64)
     if width and height:
         poses.setdefault("aspect", width / height)
+    if poses.pop("foreign", False):
+        assumed = {"fps": "30 frames a second", "aspect": "a picture of 9:16"}
+        if unknown := [words for name, words in assumed.items() if name not in poses]:
+            notes.append(f"it does not say otherwise: {' and '.join(unknown)} assumed")
     poses["landmarks"] = landmarks
     return poses, notes
 
@@ -131,12 +135,11 @@ def _without_gaps(landmarks: NDArray[Any], fps: float) -> NDArray[np.float64]:
             f"nobody is in its frames {_named(nobody)} (counted from 0): up to {LONGEST_GAP} s on "
             "end are filled in; cut the movement there"
         )
-    place = int(missing.sum(0).argmax())
-    others = int(missing.any(0).sum()) - 1
+    most = missing.sum(0)
+    lacking = [LANDMARKS[place] for place in np.argsort(-most, kind="stable") if most[place]]
     raise DancingError(
-        f"{LANDMARKS[place]}{f' and {others} more landmarks are' if others else ' is'} missing in "
-        f"its frames {_named(_runs(missing[:, place]))} (counted from 0): up to "
-        f"{LONGEST_HIDDEN:g} s on end are filled in; cut the movement there"
+        f"it lacks {_listed(lacking)} in its frames {_named(_runs(missing[:, most.argmax()]))} "
+        f"(counted from 0): up to {LONGEST_HIDDEN:g} s on end are filled in; cut the movement there"
     )
 
 
@@ -167,8 +170,13 @@ def _is_length(number: float | None) -> bool:
 
 
 def _named(runs: Sequence[tuple[int, int]]) -> str:
-    names = [str(first) if last == first + 1 else f"{first}-{last - 1}" for first, last in runs]
-    more = f" and {len(names) - _NAMED} more stretches" if len(names) > _NAMED else ""
+    return _listed(
+        [str(first) if last == first + 1 else f"{first}-{last - 1}" for first, last in runs]
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
 

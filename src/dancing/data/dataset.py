@@ -240,7 +240,7 @@ class StoredFrames:
         """
         try:
             return self._data[frames]
-        except (OSError, RuntimeError, MemoryError) as error:
+        except (OSError, RuntimeError) as error:
             raise DancingError(
                 f"{self._data.file.filename}: '{self._data.name}' is damaged at frame {frames}"
             ) from error
