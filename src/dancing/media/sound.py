@@ -125,27 +125,12 @@ class _Piece:
         return self.samples.dtype, len(self.samples), self.rate, self.layout
 
 
-@dataclass(frozen=True)
-class _Mixed:
-    """Sound ready for the resampler.
-
-    Attributes:
-        samples: (channels, n) float32.
-        layout: of these channels; more than two become two.
-        options: of FFmpeg's resampler.
-    """
-
-    samples: np.ndarray
-    layout: str
-    options: tuple[tuple[str, str], ...] = ()
-
-
 def _decode(
     path: str | Path,
     sample_rate: int,
     start: float,
     duration: float | None,
-    mix: Callable[[_Piece], _Mixed],
+    mix: Callable[[_Piece], np.ndarray],
     listener: Listener,
 ) -> Generator[np.ndarray, None, None]:
     """Blocks (channels, n) float32, mixed and resampled."""
@@ -153,20 +138,18 @@ def _decode(
 
     wanted = round(min(LONGEST if duration is None else duration, LONGEST) * sample_rate)
     resampler: av.AudioResampler | None = None
-    kind: object = None
+    rate = 0
     for piece in _gathered(_sound(Path(path), start, listener)):
-        mixed = mix(piece)
+        mixed = np.ascontiguousarray(mix(piece))
+        layout = "mono" if len(mixed) == 1 else "stereo"
         converted: list[av.AudioFrame] = []
         # The first piece, or one of a chained stream that changes its rate.
-        if resampler is None or kind != (piece.rate, mixed.layout, mixed.options):
+        if resampler is None or piece.rate != rate:
             converted += resampler.resample(None) if resampler else []
-            kind = (piece.rate, mixed.layout, mixed.options)
-            layout = "mono" if mixed.layout == "mono" else "stereo"
-            options = dict(mixed.options)
-            resampler = av.AudioResampler("fltp", layout, sample_rate, options=options)
-        packed = np.ascontiguousarray(mixed.samples.T).reshape(1, -1)  # PyAV takes eight planes
-        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=mixed.layout)
-        frame.sample_rate = piece.rate
+            rate = piece.rate
+            resampler = av.AudioResampler(format="fltp", layout=layout, rate=sample_rate)
+        frame = av.AudioFrame.from_ndarray(mixed, format="fltp", layout=layout)
+        frame.sample_rate = rate
         for part in chain(converted, resampler.resample(frame)):
             block = part.to_ndarray()[:, :wanted]
             wanted -= block.shape[1]
@@ -226,7 +209,7 @@ def _sound_of_track(path: Path, number: int, start: float, listener: Listener) -
     reader = _Reader()
     end = promised = 0.0
     leaps = parts = 0
-    found = amid_page = False
+    found = is_ogg = False
     for container in open_parts(path):
         parts += 1
         if container is None:
@@ -249,7 +232,7 @@ def _sound_of_track(path: Path, number: int, start: float, listener: Listener) -
             yield _Piece(samples[:, max(round((start - time) * rate), 0) :], rate, layout)
         leaps += clock.leaps
         promised = 0.0 if parts > 1 else _promised(path, container, track, reader.begin)
-        amid_page = container.format.name == "ogg" and missing_bytes(path) > 0
+        is_ogg = container.format.name == "ogg"
     if not found and (number > 0 or not reader.damaged):
         raise IndexError(number)
     if not reader.decoded:
@@ -258,7 +241,7 @@ def _sound_of_track(path: Path, number: int, start: float, listener: Listener) -
         listener.note(f"{path}: its time stamps leap by hours, taken for a mistake")
     elif end < promised - 1:
         listener.note(f"{path}: cut off, it ends after {end:.1f} s of {promised:.1f} s")
-    elif amid_page:
+    elif is_ogg and missing_bytes(path) > 0:  # amid a page
         listener.note(f"{path}: cut off, it ends after {end:.1f} s")
     elif reader.damaged:
         listener.note(f"{path}: damaged, {reader.damaged} pieces of its sound left out")
@@ -498,18 +481,17 @@ def _floats(samples: np.ndarray) -> np.ndarray:
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).clip(-_LOUDEST, _LOUDEST)
 
 
-def _stereo(piece: _Piece) -> _Mixed:
-    """Two channels to listen to."""
+def _stereo(piece: _Piece) -> np.ndarray:
+    """(2, n) float32 to listen to."""
     samples = _floats(piece.samples)
-    if len(samples) <= 2:
-        return _Mixed(np.broadcast_to(samples, (2, samples.shape[1])), "stereo")
-    layout = _surround(piece.layout)
-    if layout is None:
-        mean = samples.mean(0, np.float64, keepdims=True).astype(np.float32)
-        return _Mixed(mean.repeat(2, 0), "stereo")
-    # As FFmpeg does it: whole numbers become no louder than full scale, floats may.
-    whole = piece.samples.dtype.kind in "iu"
-    return _Mixed(samples, layout.name, (("rematrix_maxval", "1"),) if whole else ())
+    if len(samples) == 1:
+        return samples.repeat(2, 0)
+    if len(samples) == 2:
+        return samples
+    mixing = _mixing(piece.layout, len(samples), for_ears=True)
+    if piece.samples.dtype.kind in "iu":  # in FFmpeg these are never louder than full scale
+        mixing = mixing / max(1.0, mixing.sum(1).max())
+    return (mixing @ samples).clip(-_LOUDEST, _LOUDEST)
 
 
 class _Mono:
@@ -525,12 +507,13 @@ class _Mono:
         self._wanted = 0.0  # how much of half the difference is added: 1 gives left, -1 right
         self._added: float | None = None
 
-    def __call__(self, piece: _Piece) -> _Mixed:
+    def __call__(self, piece: _Piece) -> np.ndarray:
         samples = _floats(piece.samples)
         if len(samples) > 2:
-            samples = _sides(piece.layout, len(samples)) @ samples
+            mixing = _mixing(piece.layout, len(samples), for_ears=False)
+            samples = (mixing / mixing.sum(1, keepdims=True)) @ samples
         if len(samples) == 1:
-            return _Mixed(samples, "mono")
+            return samples
         left, right = samples
         mean, difference = (left + right) / 2, (left - right) / 2
         seconds = len(mean) / piece.rate
@@ -548,10 +531,10 @@ class _Mono:
         step = seconds / _TURN
         after = before + min(max(self._wanted - before, -step), step)
         if before == after == 0:
-            return _Mixed(mean[None], "mono")
+            return mean[None]
         self._added = after
         ramp = np.linspace(before, after, len(mean), dtype=np.float32)
-        return _Mixed((mean + ramp * difference)[None], "mono")
+        return (mean + ramp * difference)[None]
 
 
 _CANCELLED, _KEPT = (
@@ -563,39 +546,33 @@ _TURN = 0.5  # seconds to go from the mean to one channel
 
 
 @lru_cache
-def _surround(name: str) -> av.AudioLayout | None:
-    """The places of three or more channels, the usual ones where the file does not say.
+def _mixing(name: str, channels: int, for_ears: bool) -> np.ndarray:
+    """(2, channels) float32: how much of each of three or more channels is in left and right.
 
-    None where there are no usual ones.
+    For ears as FFmpeg does it, which leaves out the low frequencies and what comes from above. To
+    be analysed all count: the drum may be in the low frequencies. Where the file does not say the
+    places, they are the usual ones; where there are none, all channels count alike.
     """
     import av
 
-    layout = av.AudioLayout(name)
-    if all(channel.name == "NONE" for channel in layout.channels):
-        try:
-            return av.AudioLayout(f"{layout.nb_channels}c")
-        except ValueError:
-            return None
-    return layout if _PLACES.issuperset(channel.name for channel in layout.channels) else None
+    try:
+        layout = av.AudioLayout(name)
+        if all(channel.name == "NONE" for channel in layout.channels):
+            layout = av.AudioLayout(f"{channels}c")
+        places = [channel.name for channel in layout.channels]
+    except ValueError:
+        places = []
+    mixing = np.zeros((2, channels), np.float32)
+    if _PLACES.issuperset(places):
+        for number, place in enumerate(places):
+            level = _LEVELS.get(place, 0.0 if for_ears else _HALF)
+            side = place.removeprefix("LFE")
+            mixing[:, number] = level * ("R" not in side), level * ("L" not in side)
+    return mixing if mixing.sum(1).all() else np.full((2, channels), 1 / channels, np.float32)
 
 
-_PLACES = {"FL", "FR", "FC", "LFE", "LFE2", "BL", "BR", "BC", "FLC", "FRC", "SL", "SR", "WL", "WR"}
-_PLACES |= {"TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR", "TSL", "TSR", "BFL", "BFC", "BFR"}
-
-
-@lru_cache
-def _sides(name: str, channels: int) -> np.ndarray:
-    """(2, channels) float32: how much of each channel is in left and right, to be analysed.
-
-    All but the front ones count -3 dB: also the low frequencies, which may have the drum, and
-    which FFmpeg leaves out. Where places are not known, all count alike.
-    """
-    layout = _surround(name)
-    if layout is None:
-        return np.full((2, channels), 1 / channels, np.float32)
-    sides = np.zeros((2, channels), np.float32)
-    for number, channel in enumerate(layout.channels):
-        weight = 1.0 if channel.name in ("FL", "FR") else 0.5**0.5
-        place = channel.name.removeprefix("LFE")
-        sides[:, number] = weight * ("R" not in place), weight * ("L" not in place)
-    return sides / sides.sum(1, keepdims=True)
+_HALF = 0.5**0.5  # of the power
+_LEVELS = {"FL": 1.0, "FR": 1.0, "FLC": 1.0, "FRC": 1.0, "FC": _HALF, "BC": 0.5}
+_LEVELS |= dict.fromkeys(("BL", "BR", "SL", "SR", "TFL", "TFR"), _HALF)
+_PLACES = {"LFE", "LFE2", "WL", "WR", "TC", "TFC", "TBL", "TBC", "TBR", "TSL", "TSR"}
+_PLACES |= {"BFL", "BFC", "BFR", *_LEVELS}
