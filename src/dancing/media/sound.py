@@ -338,6 +338,10 @@ def _decoded(packet: av.Packet[AudioStream]) -> list[av.AudioFrame]:
     """
     import av
 
+    if (
+        packet.size == 0 and packet.dts is not None
+    ):  # an empty one is no fault; the last has no time
+        return []
     if packet.has_sidedata("encryption_info"):
         raise _UndecodableError(_ENCRYPTED)
     try:
