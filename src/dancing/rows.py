@@ -1,4 +1,4 @@
-"""Rows of numbers that grow with a song, and of which a song of hours has too many to hold."""
+"""Long songs in bounded memory: rows in a file, and work stretch by stretch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 _IN_MEMORY = 16 * 2**20
 """Bytes beyond which rows lie in a temporary file: about 15 minutes of any of our features."""
 _CHUNK = 4096
+
+
+def stretches(frames: int) -> list[slice]:
+    """The parts in which a long movement is worked on, so that only results are as long as it."""
+    return [slice(first, min(first + _STRETCH, frames)) for first in range(0, frames, _STRETCH)]
+
+
+_STRETCH = 1800  # where splines of a dance begin anew, so that another length gives other poses
 
 
 class Rows:

@@ -14,6 +14,7 @@ import numpy as np
 from dancing.body.skeleton import LANDMARKS
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
+from dancing.rows import stretches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,13 +98,17 @@ def _read_npz(path: Path) -> Poses:
 
 
 def _write_json(poses: Poses, path: Path) -> None:
-    values = {
-        **{name: poses[name] for name in _SCALARS},
-        "landmark_names": LANDMARKS,
-        "landmarks": poses["landmarks"].tolist(),
-        **{name: value.tolist() for name, value in _optional(poses).items()},
-    }
-    path.write_text(json.dumps(values), encoding="utf-8")
+    values = {**{name: poses[name] for name in _SCALARS}, "landmark_names": LANDMARKS}
+    with path.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(values).removesuffix("}"))
+        for name, array in {"landmarks": poses["landmarks"], **_optional(poses)}.items():
+            file.write(f', "{name}": [')
+            # As text, an hour of poses at once would take a gigabyte.
+            for part in stretches(len(array)):
+                file.write(", " if part.start else "")
+                file.write(json.dumps(array[part].tolist())[1:-1])
+            file.write("]")
+        file.write("}")
 
 
 def _read_json(path: Path) -> Poses:
@@ -130,19 +135,19 @@ def _csv_columns() -> list[tuple[str, int, int | None, str]]:
 
 def _write_csv(poses: Poses, path: Path) -> None:
     columns = [column for column in _csv_columns() if poses.get(column[0]) is not None]
+    fields = dict.fromkeys(column[0] for column in columns)
     fps, aspect = poses["fps"], poses["aspect"]
-    beats = np.array([]) if poses.get("beats") is None else poses["beats"]
-    frames = np.round(beats * fps).astype(int)
+    # The column 'beat' holds the exact time of a beat nearest to the frame.
+    beats: dict[int, list[str]] = {}
+    for time in [] if poses.get("beats") is None else poses["beats"].tolist():
+        beats.setdefault(round(time * fps), []).append(repr(time))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "time", "aspect", "beat", *(column[3] for column in columns)])
         for t in range(len(poses["landmarks"])):
-            # The column 'beat' holds the exact time of a beat nearest to this frame.
-            beat = " ".join(repr(float(time)) for time in beats[frames == t])
-            row = [t, repr(t / fps), repr(aspect), beat]
-            for field, landmark, axis, _ in columns:
-                value = poses[field][t, landmark]
-                row.append(str(value if axis is None else value[axis]))
+            row = [t, repr(t / fps), repr(aspect), " ".join(beats.get(t, []))]
+            for field in fields:
+                row += map(str, poses[field][t].ravel())
             writer.writerow(row)
 
 

@@ -229,6 +229,6 @@ def _finite(name: str, value: Any, dtype: type) -> NDArray[Any]:
     if array.dtype.kind not in "fiub":
         raise DancingError(f"{name} are not numbers but {array.dtype}")
     array = np.ascontiguousarray(array, dtype=dtype)
-    if not np.isfinite(array).all():
+    if array.size and not np.isfinite([array.min(), array.max()]).all():
         raise DancingError(f"{name} hold values that are not finite (NaN or infinity)")
     return array

@@ -90,7 +90,7 @@ class MelSpectrum:
 
 _CHUNK = 256  # frames that are transformed at once
 # Frames that are waited for: in turn with the decoder, NumPy's threads keep it from the processor.
-_BATCH = 8 * _CHUNK
+_BATCH = 4 * _CHUNK
 
 
 def mfcc(audio: np.ndarray, n_mfcc: int = N_MFCC) -> np.ndarray:

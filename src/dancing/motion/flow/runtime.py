@@ -20,10 +20,10 @@ from dancing.body.skeleton import FEET, HIPS, SHOULDERS
 from dancing.media import FPS
 from dancing.motion.flow.card import Card
 from dancing.motion.flow.features import FRAMES, context, music_at
-from dancing.motion.flow.stage import Held, Room, Stage, kept_exactly, stretches
+from dancing.motion.flow.stage import Held, Room, Stage, kept_exactly
 from dancing.music.counts import PHRASE, Counts, count, sounding, surge
 from dancing.music.counts import energy as count_energy
-from dancing.rows import Rows
+from dancing.rows import Rows, stretches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,6 +14,7 @@ from dancing.body.poses import Placement, PoseSequence
 from dancing.body.skeleton import HIPS, N_LANDMARKS
 from dancing.errors import DancingError
 from dancing.media import FPS
+from dancing.rows import stretches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,14 +62,6 @@ class Room:
 
     frames: int
     points: Callable[[slice], Floats]
-
-
-def stretches(frames: int) -> list[slice]:
-    """The parts of a dance that are made one by one."""
-    return [slice(first, min(first + _STRETCH, frames)) for first in range(0, frames, _STRETCH)]
-
-
-_STRETCH = 60 * FPS  # where splines begin anew, so that another length gives other poses
 
 
 class Stage:
