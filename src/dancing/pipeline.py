@@ -12,6 +12,7 @@ import numpy as np
 
 from dancing.body import pose_files
 from dancing.body.poses import PoseSequence
+from dancing.body.skeleton import N_LANDMARKS
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.files import MEDIA_SUFFIXES, expand
@@ -23,6 +24,7 @@ from dancing.media.video import VideoWriter, check_output
 from dancing.motion.choreographer import Choreographer
 from dancing.motion.flow.stage import kept_exactly
 from dancing.music.song import load_song
+from dancing.rows import Rows
 
 
 def plan(
@@ -144,16 +146,19 @@ def generate(
     drawer = Dancer(bundle, height)
     drawer.check(style, scene)
     given: PoseSequence | None = None
+    world: Rows | None = None
     if poses_from is not None:
         sequence, body = _poses_from_file(poses_from, start, duration), None
     elif song is None:
         raise DancingError("a song is needed, or poses to draw (--poses-from)")
     else:
         given = None if keep is None else PoseSequence.load(keep).resampled(FPS)
+        world = None if keep is not None else Rows(N_LANDMARKS, 3)
         wishes = {
             "energy": energy,
             "keep": given,
             "start_pose": None if start_pose is None else PoseSequence.load(start_pose),
+            "world": world,
         }
         sequence, body = _choreograph(
             song, start, duration, bundle, motion, seed, wishes, drawer, listener
@@ -163,10 +168,10 @@ def generate(
         if given is not None:
             sequence = kept_exactly(sequence, given.in_aspect(sequence.aspect))
     if poses_only:
-        sequence.save(output)
+        sequence.save(output, world)
         return output
     if poses is not None:
-        sequence.save(poses)
+        sequence.save(poses, world)
     sequence = replace(sequence, world=None)  # is not drawn
     size = drawer.frame_size(style)
     writer = VideoWriter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -32,19 +33,25 @@ class Rows:
     Few are kept in memory, many in a temporary file without a name, which goes with the process.
 
     Args:
-        width: numbers in a row.
+        row: shape of one.
     """
 
-    def __init__(self, width: int) -> None:
-        self._width = width
+    def __init__(self, *row: int) -> None:
+        self._row = row
+        self._width = math.prod(row)
         self._count = 0
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all rows, as of one array."""
+        return (self._count, *self._row)
 
     def __len__(self) -> int:
         return self._count
 
     def append(self, rows: NDArray[np.float32]) -> None:
-        """Add rows (n, width).
+        """Add some rows (n, *row).
 
         Raises:
             DancingError: when there is no room for the temporary file.
@@ -61,9 +68,9 @@ class Rows:
         self._count += len(rows)
 
     def __getitem__(self, stretch: slice) -> NDArray[np.float32]:
-        """A copy (n, width) of the rows of a slice with step 1."""
+        """A copy (n, *row) of the rows of a slice with step 1."""
         first, last, _ = stretch.indices(self._count)
-        return self._read(first * self._width, last * self._width).reshape(-1, self._width).copy()
+        return self._read(first * self._width, last * self._width).reshape(-1, *self._row).copy()
 
     def chunks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """All rows in order, some thousand at a time: which ones, and a copy of them."""

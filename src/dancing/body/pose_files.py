@@ -14,7 +14,7 @@ import numpy as np
 from dancing.body.skeleton import LANDMARKS
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
-from dancing.rows import stretches
+from dancing.rows import Rows, stretches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,8 @@ SUFFIXES = (".npz", ".json", ".csv")
 
 Poses = dict[str, Any]
 """Arrays 'landmarks', 'visibility', 'world', 'beats', and numbers 'fps' and 'aspect', by name, as
-the attributes of `PoseSequence`; only 'landmarks' must be there."""
+the attributes of `PoseSequence`; only 'landmarks' must be there. World landmarks to be written may
+be `Rows`."""
 
 
 def write(path: Path, poses: Poses) -> None:
@@ -81,8 +82,17 @@ def _write_npz(poses: Poses, path: Path) -> None:
         **{name: np.float64(poses[name]) for name in _SCALARS},
         **_optional(poses),
     }
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    # As np.savez_compressed does, for which all would have to be in memory.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                if not isinstance(array, Rows):
+                    np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+                    continue
+                header = {"descr": "<f4", "fortran_order": False, "shape": array.shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for _, rows in array.chunks():
+                    file.write(rows.astype("<f4", copy=False).data)
 
 
 def _read_npz(path: Path) -> Poses:
@@ -144,11 +154,13 @@ def _write_csv(poses: Poses, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "time", "aspect", "beat", *(column[3] for column in columns)])
-        for t in range(len(poses["landmarks"])):
-            row = [t, repr(t / fps), repr(aspect), " ".join(beats.get(t, []))]
-            for field in fields:
-                row += map(str, poses[field][t].ravel())
-            writer.writerow(row)
+        for part in stretches(len(poses["landmarks"])):
+            values = [poses[field][part].reshape(part.stop - part.start, -1) for field in fields]
+            for t, numbers in zip(
+                range(part.start, part.stop), np.concatenate(values, axis=1), strict=True
+            ):
+                beat = " ".join(beats.get(t, []))
+                writer.writerow([t, repr(t / fps), repr(aspect), beat, *map(str, numbers)])
 
 
 def _read_csv(path: Path) -> Poses:

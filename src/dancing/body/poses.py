@@ -15,6 +15,8 @@ from dancing.errors import DancingError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dancing.rows import Rows
+
 
 @dataclass(frozen=True)
 class PoseSequence:
@@ -125,14 +127,18 @@ class PoseSequence:
         landmarks[..., 0] = (landmarks[..., 0] - 0.5) * (self.aspect / aspect) + 0.5
         return replace(self, landmarks=landmarks, aspect=aspect)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, world: Rows | None = None) -> None:
         """Write a pose file; the suffix (.npz, .json or .csv) chooses the format.
+
+        Args:
+            world: world landmarks, where they are no part of the poses; see `Choreographer`.
 
         Raises:
             DancingError: for another suffix, or when the file cannot be written.
         """
         fields = ("landmarks", "fps", "visibility", "world", "beats", "aspect")
-        pose_files.write(Path(path), {name: getattr(self, name) for name in fields})
+        values = {name: getattr(self, name) for name in fields}
+        pose_files.write(Path(path), values | ({"world": world} if world else {}))
 
     @classmethod
     def load(cls, path: str | Path) -> PoseSequence:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from dancing.media import SAMPLE_RATE
 from dancing.music.mfcc import MelSpectrum
-from dancing.rows import Rows
+from dancing.rows import Rows, stretches
 
 
 @dataclass(frozen=True)
@@ -280,22 +280,16 @@ def _cover(beats: np.ndarray, seconds: float) -> np.ndarray:
 
 def _at(onsets: np.ndarray, times: np.ndarray) -> np.ndarray:
     """(len(times), 4) strongest onsets within 20 ms of the times."""
-    from scipy.ndimage import maximum_filter1d
-
     frames = np.rint(times * _BEAT_RATE).astype(int).clip(0, len(onsets) - 1)
-    return maximum_filter1d(onsets, 5, axis=0)[frames]
+    around = (onsets[(frames + away).clip(0, len(onsets) - 1)] for away in range(-2, 3))
+    return reduce(np.maximum, around)
 
 
 def _readings(loudness: _Loudness, onsets: np.ndarray, tempo: np.ndarray) -> list[_Reading]:
     """The ways to count a song whose clearest period has this tempo curve."""
     length = len(onsets)
-    novelty = onsets @ _BAND_GAINS
-    seconds = np.arange(length) / _BEAT_RATE
-    curve = np.interp(seconds, np.arange(len(tempo)), tempo)
-    ratios = [r for r in _RATIOS if _SLOWEST < np.median(curve) * r < _FASTEST]
-    periods = np.stack([60 * _BEAT_RATE / (curve * ratio) for ratio in ratios])
     readings = []
-    for beats in _follow(novelty / (novelty.std() + 1e-9), periods):
+    for beats in _levels(onsets, tempo):
         if len(beats) < 4:
             continue
         beats = _cover(beats, length / _BEAT_RATE)
@@ -304,13 +298,14 @@ def _readings(loudness: _Loudness, onsets: np.ndarray, tempo: np.ndarray) -> lis
         heard = _at(onsets, grid)
         # Change of harmony and timbre: mean spectrum of the beat after against the beat before.
         edges = np.rint(np.append(grid, grid[-1] + 0.1) * _BEAT_RATE).astype(int).clip(0, length)
-        sums = _sums(loudness, edges)
-        spectra = np.diff(sums, axis=0) / np.maximum(np.diff(edges), 1)[:, None]
-        running = np.concatenate([np.zeros((1, _TIMBRE)), spectra.cumsum(0)])
-        middle = np.arange(4, len(spectra) - 3)
-        after, now, before = running[middle + 4], running[middle], running[middle - 4]
+        spectra = np.diff(_sums(loudness, edges), axis=0)
+        spectra /= np.maximum(np.diff(edges), 1)[:, None]
+        running = np.concatenate([np.zeros((1, _TIMBRE)), spectra.cumsum(0, out=spectra)])
         change = np.zeros(len(grid))
-        change[middle] = np.sqrt((((after - 2 * now + before) / 4) ** 2).mean(1))
+        for part in stretches(max(len(spectra) - 7, 0)):
+            middle = np.arange(part.start, part.stop) + 4
+            after, now, before = running[middle + 4], running[middle], running[middle - 4]
+            change[middle] = np.sqrt((((after - 2 * now + before) / 4) ** 2).mean(1))
         table = np.column_stack([heard, change / (change.std() + 1e-9)])
         profile = np.zeros((_STEPS, table.shape[1]))
         for step in range(min(_STEPS, len(table))):
@@ -329,6 +324,16 @@ def _readings(loudness: _Loudness, onsets: np.ndarray, tempo: np.ndarray) -> lis
             _Reading(grid, profile - profile.mean(0), np.array([*alike, on_grid, usual]))
         )
     return readings
+
+
+def _levels(onsets: np.ndarray, tempo: np.ndarray) -> list[np.ndarray]:
+    """Beat times (s) at each level of the metre that a tempo curve may be."""
+    novelty = onsets @ _BAND_GAINS
+    novelty /= novelty.std() + 1e-9
+    seconds = np.arange(len(onsets)) / _BEAT_RATE
+    curve = np.interp(seconds, np.arange(len(tempo)), tempo)
+    ratios = [r for r in _RATIOS if _SLOWEST < np.median(curve) * r < _FASTEST]
+    return _follow(novelty, np.stack([60 * _BEAT_RATE / (curve * ratio) for ratio in ratios]))
 
 
 def _sums(loudness: _Loudness, edges: np.ndarray) -> np.ndarray:
@@ -358,14 +363,16 @@ def _settle(onsets: np.ndarray, beats: np.ndarray) -> np.ndarray:
     frames = np.arange(length)
     intervals = median_filter(np.diff(beats), 17, mode="nearest") * _BEAT_RATE
     period = np.interp(frames / _BEAT_RATE, (beats[1:] + beats[:-1]) / 2, intervals)
-    near = maximum_filter1d(onsets, 3, axis=0) - onsets.mean(0)
+    near = maximum_filter1d(onsets, 3, axis=0)
+    near -= onsets.mean(0)
     activation = np.zeros(length)
     for sixteenth, weight in ((-2, 0.7), (-1, 1.0), (0, 1.0), (1, 1.0), (2, 0.7)):
         there = beats[:-1] + sixteenth / 4 * np.diff(beats)
         pattern = _at(onsets, there).mean(0) - onsets.mean(0)
         shifted = np.rint(frames + sixteenth * period / 4).astype(int).clip(0, length - 1)
         activation += weight * (near[shifted] @ pattern)
-    settled = _follow(activation / (activation.std() + 1e-9), period[None])[0]
+    activation /= activation.std() + 1e-9
+    settled = _follow(activation, period[None])[0]
     if len(settled) < 4:
         settled = beats
     settled = _cover(settled, length / _BEAT_RATE)

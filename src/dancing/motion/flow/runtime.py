@@ -16,7 +16,7 @@ from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 
 from dancing.body import kinematics
 from dancing.body.poses import Placement, PoseSequence, interpolate
-from dancing.body.skeleton import FEET, HIPS, SHOULDERS
+from dancing.body.skeleton import FEET, HIPS, N_LANDMARKS, SHOULDERS
 from dancing.media import FPS
 from dancing.motion.flow.card import Card
 from dancing.motion.flow.features import FRAMES, context, music_at
@@ -81,6 +81,7 @@ class Runtime:
         energy: float = 1.0,
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
+        world: Rows | None = None,
     ) -> PoseSequence:
         """A dance in the room, seen by the camera and put at its place in the frame.
 
@@ -94,8 +95,14 @@ class Runtime:
             given = keep.resampled(FPS).in_aspect(place.aspect)
             held = stage.held(given, "the poses to keep")
         room = self._room(song, seed, energy, held)
-        landmarks, world = stage.seen(room)
-        made = PoseSequence(landmarks, FPS, world=world, beats=song.beats, aspect=place.aspect)
+        metres = Rows(N_LANDMARKS, 3) if world is None else world
+        made = PoseSequence(
+            stage.seen(room, metres),
+            FPS,
+            world=metres[:] if world is None else None,
+            beats=song.beats,
+            aspect=place.aspect,
+        )
         return made if given is None else kept_exactly(made, given)
 
     def _room(self, song: Song, seed: int, energy: float, held: Held | None) -> Room:
@@ -109,8 +116,9 @@ class Runtime:
         frames = max(1, round(song.duration * FPS))
         counts = count(song.beats, song.downbeats, song.duration)
         moving = self._moving(song, frames) * min(1.0, 2 * energy)
-        heard = self._heard(song, counts, energy, random)
-        dance = self._phrases(*heard, self._given(held, counts), random)
+        dance = self._phrases(
+            *self._heard(song, counts, energy, random), self._given(held, counts), random
+        )
         positions = counts.positions(np.arange(frames) / FPS + LEAD) * FRAMES
         return self._danced(dance, positions, moving)
 

@@ -14,7 +14,7 @@ from dancing.body.poses import Placement, PoseSequence
 from dancing.body.skeleton import HIPS, N_LANDMARKS
 from dancing.errors import DancingError
 from dancing.media import FPS
-from dancing.rows import stretches
+from dancing.rows import Rows, stretches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,14 +81,15 @@ class Stage:
         # The torso's length in the frame, seen at home.
         self._torso = focal * torso / home[2]
 
-    def seen(self, room: Room) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """A dance as poses have it; the path is moved where it would leave the picture.
+    def seen(self, room: Room, world: Rows) -> NDArray[np.float32]:
+        """Landmarks (T, 33, 2) in [0, 1] of the picture of a dance.
 
-        Returns:
-            Landmarks (T, 33, 2) in [0, 1] of the picture, and world landmarks (T, 33, 3) in metres.
+        The path is moved where it would leave the picture.
+
+        Args:
+            world: here go the world landmarks, (33, 3) metres.
         """
         landmarks = np.empty((room.frames, N_LANDMARKS, 2), np.float32)
-        world = np.empty((room.frames, N_LANDMARKS, 3), np.float32)
         over = np.empty(room.frames)
         for stretch in stretches(room.frames):
             points = room.points(stretch)
@@ -96,7 +97,7 @@ class Stage:
             left, right = picture[..., 0].min(1), picture[..., 0].max(1)
             over[stretch] = np.maximum(_EDGE - left, 0) - np.maximum(right - (1 - _EDGE), 0)
             landmarks[stretch] = picture
-            world[stretch] = points - points[:, HIPS].mean(1, keepdims=True)
+            world.append(points - points[:, HIPS].mean(1, keepdims=True))
         if over.any():
             shifts = []
             for sign in (1, -1):
@@ -108,7 +109,7 @@ class Stage:
                     for shift in shifts:
                         picture[..., 0] += shift[stretch, None]
                     landmarks[stretch] = picture
-        return landmarks, world
+        return landmarks
 
     def _picture(self, points: Floats) -> Floats:
         flat = kinematics.project(points, self._focal, 1.0)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dancing.music.song import Song
+    from dancing.rows import Rows
 
 
 class Runtime:
@@ -41,6 +42,7 @@ class Runtime:
         energy: float = 1.0,
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
+        world: Rows | None = None,
     ) -> PoseSequence:
         """Poses without world landmarks.
 
