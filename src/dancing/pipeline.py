@@ -24,7 +24,7 @@ from dancing.media.video import VideoWriter, check_output
 from dancing.motion.choreographer import Choreographer
 from dancing.motion.flow.stage import kept_exactly
 from dancing.music.song import load_song
-from dancing.rows import Rows
+from dancing.rows import Rows, release
 
 
 def plan(
@@ -173,6 +173,7 @@ def generate(
     if poses is not None:
         sequence.save(poses, world)
     sequence = replace(sequence, world=None)  # is not drawn
+    release()
     size = drawer.frame_size(style)
     writer = VideoWriter(
         output, *size, sound=song, start=start, transparent=transparent, listener=listener
@@ -213,6 +214,7 @@ def _choreograph(
     """
     listener.progress("listening", 0, 1)
     music = load_song(song, start, duration, listener)
+    release()
     listener.progress("listening", 1, 1)
     if not len(music.beats):
         listener.note(f"{song}: found no beat; the dance follows the sound alone")
