@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dancing.body.poses import Placement, PoseSequence, torso_length
-from dancing.body.retarget import _factors, _joints, floor_level, proportions, retarget
+from dancing.body.retarget import _factors, floor_level, proportions, retarget
 from dancing.body.skeleton import BONE_KINDS
 
 ASPECT = 9 / 16
@@ -361,10 +361,9 @@ def test_no_bound_has_a_step(where):
     for ratio in wanted:
         ratio = float(ratio)
         kinds = BONE_KINDS if where == "size" else ["thigh", "shin"]
-        joints = _joints(OWN.landmarks, OWN.aspect)
         source = known(**dict.fromkeys(kinds, ratio)) if where == "known" else None
         asked = {kind: EXACT[kind] * (ratio if kind in kinds else 1) for kind in BONE_KINDS}
-        given = _factors(joints, OWN.duration, TORSO, EXACT if source else asked, source)
+        given = _factors(OWN, TORSO, EXACT if source else asked, source)
         found.append(given["thigh"])
     assert np.abs(np.diff(found)).max() < 0.1
     far = np.abs(wanted - 1) > 0.27

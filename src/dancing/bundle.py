@@ -190,6 +190,8 @@ class Bundle:
         if stage == "motion":
             # So small that more threads gain nothing; and of one, the sums have one order.
             options.intra_op_num_threads = 1
+        # A plan of the memory for every shape of input that comes costs more than it saves.
+        options.enable_mem_pattern = False
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         available = onnxruntime.get_available_providers()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from dancing.body import pose_files
 from dancing.body.poses import PoseSequence
+from dancing.body.skeleton import N_LANDMARKS
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.files import MEDIA_SUFFIXES, expand, fitted, is_pipe
@@ -21,7 +23,8 @@ from dancing.media import FPS
 from dancing.media.video import OUTPUT_SUFFIXES, VideoWriter, check_output, is_generated
 from dancing.motion.choreographer import Choreographer
 from dancing.motion.flow.stage import kept_exactly
-from dancing.music.song import Song, load_song
+from dancing.music.song import load_song
+from dancing.rows import Rows, release
 
 
 def plan(
@@ -189,30 +192,34 @@ def generate(
     drawer = Dancer(bundle, height)
     drawer.check(style, scene)
     given: PoseSequence | None = None
+    world: Rows | None = None
     if poses_from is not None:
         sequence, body = _poses_from_file(poses_from, start, duration, listener), None
     elif song is None:
         raise DancingError("a song is needed, or poses to draw (--poses-from)")
     else:
-        listener.progress("listening", 0, 1)
-        music = load_song(song, start, duration, listener)
-        listener.progress("listening", 1, 1)
         given = None if keep is None else PoseSequence.load(keep, listener).resampled(FPS)
+        world = None if keep is not None else Rows(N_LANDMARKS, 3)
         wishes = {
             "energy": energy,
             "keep": given,
             "start_pose": None if start_pose is None else PoseSequence.load(start_pose, listener),
+            "world": world,
         }
-        sequence, body = _choreograph(music, song, bundle, motion, seed, wishes, drawer, listener)
+        sequence, body = _choreograph(
+            song, start, duration, bundle, motion, seed, wishes, drawer, listener
+        )
     if not as_is:
-        sequence = drawer.fit(sequence, body)
+        sequence = drawer.fit(sequence, body, in_place=True)
         if given is not None:
             sequence = kept_exactly(sequence, given.in_aspect(sequence.aspect))
     if poses_only:
-        sequence.save(output)
+        sequence.save(output, world)
         return output
     if poses is not None:
-        sequence.save(poses)
+        sequence.save(poses, world)
+    sequence = replace(sequence, world=None)  # is not drawn
+    release()
     size = drawer.frame_size(style)
     writer = VideoWriter(
         output, *size, sound=song, start=start, transparent=transparent, listener=listener
@@ -237,8 +244,9 @@ def _spare_inputs(
 
 
 def _choreograph(
-    music: Song,
     song: str | Path,
+    start: float,
+    duration: float | None,
     bundle: Bundle,
     motion: str | Path | None,
     seed: int,
@@ -246,13 +254,19 @@ def _choreograph(
     drawer: Dancer,
     listener: Listener,
 ) -> tuple[PoseSequence, dict[str, float] | None]:
-    """Poses for the music, and the proportions of the body that they are of, if known."""
+    """Poses for the song, and the proportions of the body that they are of, if known.
+
+    What this took, features and motion model, is gone when pictures are drawn.
+    """
+    listener.progress("listening", 0, 1)
+    music = load_song(song, start, duration, listener)
+    release()
+    listener.progress("listening", 1, 1)
     if not len(music.beats):
         listener.note(f"{song}: found no beat; the dance follows the sound alone")
     if motion is None:
-        motion_bundle = bundle if bundle.has("motion") else Bundle("default")
-    else:
-        motion_bundle = Bundle(motion)
+        motion = bundle.path if bundle.has("motion") else "default"
+    motion_bundle = Bundle(motion)
     listener.progress("choreographing", 0, 1)
     sequence = Choreographer(motion_bundle)(music, seed, drawer.placement, **wishes)
     listener.progress("choreographing", 1, 1)

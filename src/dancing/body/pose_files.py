@@ -23,6 +23,7 @@ from dancing.body import foreign_poses
 from dancing.body.skeleton import LANDMARKS, N_LANDMARKS
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
+from dancing.rows import Rows, stretches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,8 +136,17 @@ def _write_npz(poses: Poses, path: Path) -> None:
         **{name: np.float64(poses[name]) for name in _SCALARS},
         **_optional(poses),
     }
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    # As np.savez_compressed does, for which all would have to be in memory.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                if not isinstance(array, Rows):
+                    np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+                    continue
+                header = {"descr": "<f4", "fortran_order": False, "shape": array.shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for _, rows in array.chunks():
+                    file.write(rows.astype("<f4", copy=False).data)
 
 
 def _read_npz(path: Path) -> Poses:
@@ -215,13 +225,17 @@ def _number(value: Any) -> float:
 
 
 def _write_json(poses: Poses, path: Path) -> None:
-    values = {
-        **{name: poses[name] for name in _SCALARS},
-        "landmark_names": LANDMARKS,
-        "landmarks": poses["landmarks"].tolist(),
-        **{name: value.tolist() for name, value in _optional(poses).items()},
-    }
-    path.write_text(json.dumps(values), encoding="utf-8")
+    values = {**{name: poses[name] for name in _SCALARS}, "landmark_names": LANDMARKS}
+    with path.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(values).removesuffix("}"))
+        for name, array in {"landmarks": poses["landmarks"], **_optional(poses)}.items():
+            file.write(f', "{name}": [')
+            # As text, an hour of poses at once would take a gigabyte.
+            for part in stretches(len(array)):
+                file.write(", " if part.start else "")
+                file.write(json.dumps(array[part].tolist())[1:-1])
+            file.write("]")
+        file.write("}")
 
 
 def _read_json(path: Path) -> Poses:
@@ -290,20 +304,22 @@ def _csv_columns() -> list[tuple[str, int, int | None, str]]:
 
 def _write_csv(poses: Poses, path: Path) -> None:
     columns = [column for column in _csv_columns() if poses.get(column[0]) is not None]
+    fields = dict.fromkeys(column[0] for column in columns)
     fps, aspect = poses["fps"], poses["aspect"]
-    beats = np.array([]) if poses.get("beats") is None else poses["beats"]
-    frames = np.round(beats * fps).astype(int)
+    # The column 'beat' holds the exact time of a beat nearest to the frame.
+    beats: dict[int, list[str]] = {}
+    for time in [] if poses.get("beats") is None else poses["beats"].tolist():
+        beats.setdefault(round(time * fps), []).append(repr(time))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "time", "aspect", "beat", *(column[3] for column in columns)])
-        for t in range(len(poses["landmarks"])):
-            # The column 'beat' holds the exact time of a beat nearest to this frame.
-            beat = " ".join(repr(float(time)) for time in beats[frames == t])
-            row = [t, repr(t / fps), repr(aspect), beat]
-            for field, landmark, axis, _ in columns:
-                value = poses[field][t, landmark]
-                row.append(str(value if axis is None else value[axis]))
-            writer.writerow(row)
+        for part in stretches(len(poses["landmarks"])):
+            values = [poses[field][part].reshape(part.stop - part.start, -1) for field in fields]
+            for t, numbers in zip(
+                range(part.start, part.stop), np.concatenate(values, axis=1), strict=True
+            ):
+                beat = " ".join(beats.get(t, []))
+                writer.writerow([t, repr(t / fps), repr(aspect), beat, *map(str, numbers)])
 
 
 def _read_csv(path: Path) -> Poses:

@@ -17,6 +17,8 @@ from dancing.listener import Listener
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dancing.rows import Rows
+
 LONGEST = 6 * 3600.0  # seconds of a pose file
 # No body is so far from its picture, in sizes of it, nor has so many metres.
 _FARTHEST = 1000.0
@@ -133,14 +135,18 @@ class PoseSequence:
         landmarks[..., 0] = (landmarks[..., 0] - 0.5) * (self.aspect / aspect) + 0.5
         return replace(self, landmarks=landmarks, aspect=aspect)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, world: Rows | None = None) -> None:
         """Write a pose file; the suffix (.npz, .json or .csv) chooses the format.
+
+        Args:
+            world: world landmarks, where they are no part of the poses; see `Choreographer`.
 
         Raises:
             DancingError: for another suffix, or when the file cannot be written.
         """
         fields = ("landmarks", "fps", "visibility", "world", "beats", "aspect")
-        pose_files.write(Path(path), {name: getattr(self, name) for name in fields})
+        values = {name: getattr(self, name) for name in fields}
+        pose_files.write(Path(path), values | ({"world": world} if world else {}))
 
     @classmethod
     def load(
@@ -264,6 +270,6 @@ def _finite(name: str, value: Any, dtype: type) -> NDArray[Any]:
     if array.dtype.kind not in "fiub":
         raise DancingError(f"{name} are not numbers but {array.dtype}")
     array = np.ascontiguousarray(array, dtype=dtype)
-    if not np.isfinite(array).all():
+    if array.size and not np.isfinite([array.min(), array.max()]).all():
         raise DancingError(f"{name} hold values that are not finite (NaN or infinity)")
     return array

@@ -10,6 +10,7 @@ import numpy as np
 
 from dancing.body.poses import Placement, PoseSequence, torso_length
 from dancing.body.skeleton import BONE_KINDS, HIPS, MID_HIP, N_LANDMARKS, SHOULDERS
+from dancing.rows import stretches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def proportions(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str
     torso = max(torso_length(landmarks, aspect), 1e-6)
     return {
         kind: max(round(length / torso, 4), 1e-4)
-        for kind, length in _lengths(_joints(landmarks, aspect)).items()
+        for kind, length in _lengths(landmarks, aspect).items()
     }
 
 
@@ -74,6 +75,7 @@ def retarget(
     *,
     picture: Sequence[float] = (0.0, 0.0, 1.0, 1.0),
     source: Mapping[str, float] | None = None,
+    in_place: bool = False,
 ) -> PoseSequence:
     """The same dance by the dancer's body, in the dancer's place.
 
@@ -91,24 +93,31 @@ def retarget(
             the dancer's picture.
         source: `proportions` of the body that the poses are of, if known, over the dancer's torso
             length. Default: they are measured on the poses.
+        in_place: write into the landmarks of `poses`, so that a long dance is there once.
 
     Returns:
         Poses in a picture of the dancer's aspect.
     """
-    joints = _joints(poses.landmarks, poses.aspect)
     aspect = placement.aspect
-    factors = _factors(joints, poses.duration, placement.torso, wanted, source)
+    factors = _factors(poses, placement.torso, wanted, source)
     same_body = all(factor == 1 for factor in factors.values())
-    body = _rebuilt(joints, factors)
     legs = (factors["thigh"] + factors["shin"]) / 2
 
-    lowest = joints[:, :N_LANDMARKS, 1].max(1)
+    # Of each frame: where the path and the lowest landmark are, and what the new body takes up.
+    path, lowest = np.empty((2, len(poses)))
+    low, high = np.empty((2, len(poses), 2))
+    parts = stretches(len(poses))
+    for part in parts:
+        joints = _joints(poses.landmarks[part], poses.aspect)
+        body = _rebuilt(joints, factors)
+        path[part], lowest[part] = joints[:, MID_HIP, 0], joints[:, :N_LANDMARKS, 1].max(1)
+        low[part], high[part] = body.min(1), body.max(1)
+
     floor_there = float(np.median(lowest))
     assert placement.floor is not None
     floor = placement.floor
     if same_body and abs(floor - floor_there) <= _SAME_FLOOR:
         floor = floor_there
-    path = joints[:, MID_HIP, 0]
     middle_there = float(np.median(path))
     middle = placement.x * aspect
     same_picture = abs(poses.aspect - aspect) < 0.01
@@ -118,22 +127,28 @@ def retarget(
     left, top, right, bottom = np.array(picture) * [aspect, 1, aspect, 1]
     rises = legs * (lowest - floor_there)
     # Too wide or too high for the picture: smaller, as a camera farther away would see it.
-    width = float(np.ptp(body[..., 0], axis=1).max())
-    height = float((np.ptp(body[..., 1], axis=1) - rises).max())
+    width = float((high[:, 0] - low[:, 0]).max())
+    height = float((high[:, 1] - low[:, 1] - rises).max())
     smaller = min(1.0, (right - left) / max(width, 1e-6), (floor - top) / max(height, 1e-6))
-    body, rises = body * smaller, rises * smaller
+    low, high, rises = low * smaller, high * smaller, rises * smaller
     rises[rises > 0] *= min(1.0, max(bottom - floor, 0) / max(float(rises.max()), 1e-6))
 
     x = _kept_inside(
-        middle + smaller * legs * (path - middle_there),
-        left - body[..., 0].min(1),
-        right - body[..., 0].max(1),
+        middle + smaller * legs * (path - middle_there), left - low[:, 0], right - high[:, 0]
     )
-    y = floor + rises - body[..., 1].max(1)
-    moved = body + np.stack([x, y], 1)[:, None]
-    if same_picture and np.abs(moved - joints[:, :N_LANDMARKS]).max() < 1e-6:
+    y = floor + rises - high[:, 1]
+    place = np.stack([x, y], 1)[:, None]
+
+    def moved(part: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The landmarks as they were, and as they shall be."""
+        joints = _joints(poses.landmarks[part], poses.aspect)
+        return joints[:, :N_LANDMARKS], _rebuilt(joints, factors) * smaller + place[part]
+
+    if same_picture and all(np.abs(new - old).max() < 1e-6 for old, new in map(moved, parts)):
         return poses
-    landmarks = (moved / [aspect, 1]).astype(np.float32)
+    landmarks = poses.landmarks if in_place else np.empty_like(poses.landmarks)
+    for part in parts:
+        landmarks[part] = moved(part)[1] / [aspect, 1]
     return replace(poses, landmarks=landmarks, aspect=aspect)
 
 
@@ -144,19 +159,28 @@ def _joints(landmarks: NDArray[np.floating[Any]], aspect: float) -> NDArray[np.f
     return np.concatenate([points, *middles], 1)
 
 
-def _lengths(joints: NDArray[np.float64]) -> dict[str, float]:
-    lengths = {}
-    for kind, bones in BONE_KINDS.items():
-        starts, ends = np.array(bones).T
+def _lengths(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str, float]:
+    return {
+        kind: max(float(np.percentile(np.abs(_across(landmarks, aspect, kind)), _PERCENTILE)), 1e-6)
+        for kind in BONE_KINDS
+    }
+
+
+def _across(
+    landmarks: NDArray[np.floating[Any]], aspect: float, kind: str
+) -> NDArray[np.complex128]:
+    """(T, bones) x + iy of all bones of a kind, from start to end, in picture heights."""
+    starts, ends = np.array(BONE_KINDS[kind]).T
+    found = np.empty((len(landmarks), len(starts)), np.complex128)
+    for part in stretches(len(landmarks)):
+        joints = _joints(landmarks[part], aspect)
         across = joints[:, ends] - joints[:, starts]
-        length = np.percentile(np.hypot(across[..., 0], across[..., 1]), _PERCENTILE)
-        lengths[kind] = max(float(length), 1e-6)
-    return lengths
+        found[part] = across[..., 0] + 1j * across[..., 1]
+    return found
 
 
 def _factors(
-    joints: NDArray[np.float64],
-    seconds: float,
+    poses: PoseSequence,
     torso: float,
     wanted: Mapping[str, float],
     source: Mapping[str, float] | None,
@@ -169,12 +193,12 @@ def _factors(
             kind: _partly(float(np.clip(ratio, 1 / _LONGEST, _LONGEST)), sure)
             for kind, ratio in ratios.items()
         }
-    measured = _lengths(joints)
-    shown = _shown(joints)
+    measured = _lengths(poses.landmarks, poses.aspect)
+    shown = _shown(poses.landmarks, poses.aspect)
     ratios = {kind: wanted[kind] * torso / measured[kind] for kind in BONE_KINDS}
     size = float(np.median([ratios[kind] for kind in _LARGE]))
     size = _partly(size, _beyond(size, *_SAME_SIZE, _ONSET_SIZE))
-    doubt = 0.5 * max(0.0, 1 - seconds / _ENOUGH)
+    doubt = 0.5 * max(0.0, 1 - poses.duration / _ENOUGH)
     factors = {}
     for kind in BONE_KINDS:
         ratio = ratios[kind] / size
@@ -197,16 +221,15 @@ def _partly(factor: float, sure: float) -> float:
     return factor if sure == 1 else 1 + sure * (factor - 1)
 
 
-def _shown(joints: NDArray[np.float64]) -> dict[str, float]:
+def _shown(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str, float]:
     """How sure it is, 0 to 1, that each kind of bone was seen in its full length."""
     sure = {}
-    for kind, bones in BONE_KINDS.items():
-        starts, ends = np.array(bones).T
-        across = joints[:, ends] - joints[:, starts]
-        lengths = np.hypot(across[..., 0], across[..., 1])
+    for kind in BONE_KINDS:
+        across = _across(landmarks, aspect, kind)
+        lengths = np.abs(across)
         steady = np.median(lengths) / max(np.percentile(lengths, _PERCENTILE), 1e-9)
         # The circular standard deviation (Mardia and Jupp, Directional Statistics, 2000).
-        directions = (across[..., 0] + 1j * across[..., 1]) / np.maximum(lengths, 1e-9)
+        directions = across / np.maximum(lengths, 1e-9)
         spread = np.sqrt(-2 * np.log(np.clip(np.abs(directions.mean(0)), 1e-9, 1))).max()
         sure[kind] = float(np.interp(steady, _STEADY, (0, 1)) * np.interp(spread, _TURNS, (0, 1)))
     return sure

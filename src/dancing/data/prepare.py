@@ -255,13 +255,11 @@ class _SongBook:
         return None
 
     def heard(self, song: Path) -> Song:
-        """A song without its sound; kept, as several dances share a song."""
+        """A song; kept, as several dances share one."""
         from dancing.music.song import load_song
 
         if song not in self._heard:
-            self._heard[song] = replace(
-                load_song(song, listener=self._listener), audio=np.zeros(0, np.float32)
-            )
+            self._heard[song] = load_song(song, listener=self._listener)
         return self._heard[song]
 
 
