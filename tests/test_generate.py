@@ -324,7 +324,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
         "poses kind": ([song, "-o", out, "--poses", folder / "p.txt"], "p.txt"),
         "start": ([song, "-o", out, "--start", 50], "song.wav"),
         "dancer": ([song, "-o", out, "--dancer", "nobody"], f"known dancers: {DEFAULT}"),
-        "nan": (["--poses-from", folder / "nan.npz", "-o", out], "not finite"),
+        "nan": (["--poses-from", folder / "nan.npz", "-o", out], "nobody is in its frames"),
         "one file": ([song, song, "-o", out], "2 songs"),
         "endless": ([song, "-o", out, "--duration", "inf"], "numbers of seconds"),
         "twice": ([song, "-o", folder / "p.npz", "--poses", folder / "p.npz"], "named twice"),

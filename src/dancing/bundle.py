@@ -153,10 +153,12 @@ class Bundle:
         for name, tensor in card.inputs.items():
             sides |= tensor.sides(inputs[name].shape)
         for (name, tensor), array in zip(card.outputs.items(), found, strict=True):
-            if array.shape != (shape := tensor.sized(sides)):
+            # A side that is neither given nor an input's is as it comes.
+            fits = array.ndim == len(tensor.shape)
+            if not fits or array.shape != tensor.sized(tensor.sides(array.shape) | sides):
                 raise DancingError(
                     f"{self.path}: the {stage} model returns {name} of shape {array.shape}, not "
-                    f"{shape}"
+                    f"{tensor}"
                 )
             if array.dtype.kind == "f" and not (np.abs(array) <= _LARGEST).all():
                 raise DancingError(
