@@ -192,18 +192,18 @@ def test_too_many_files_at_a_time_are_told(visit, tmp_path):
     expect(page.get_by_test_id("toast-body")).to_contain_text("At most 20 files at a time")
 
 
-def test_who_guesses_passwords_is_told_to_wait(browser, tmp_path):
+def test_who_knows_the_password_gets_in(browser, tmp_path):
     with studio(tmp_path, "--auth", "ann:secret") as server:
         page = browser.new_page()
         page.set_default_timeout(SECONDS)
         page.goto(server.url)
         expect(page.locator("body")).to_contain_text("After 10 wrong passwords, wait a minute")
-        page.locator("input").first.fill("ann")
-        page.locator("input[type=password]").fill("guess")
-        page.get_by_role("button", name="Login").click()
-        expect(page.locator("body")).to_contain_text("Incorrect")
-        page.locator("input[type=password]").fill("secret")
-        page.get_by_role("button", name="Login").click()
+        for password in ("guess", "secret"):
+            page.locator("input").first.fill("ann")
+            page.locator("input[type=password]").fill(password)
+            page.get_by_role("button", name="Login").click()
+            if password == "guess":
+                expect(page.locator("body")).to_contain_text("Incorrect")
         expect(page.locator("#go")).to_be_visible(timeout=SECONDS)
         dance(page)
         expect(page.locator("#video video")).to_be_visible(timeout=SECONDS)

@@ -450,3 +450,13 @@ def test_an_address_that_cannot_be_had_is_one_line():
         with pytest.raises(DancingError, match="cannot listen there"):
             serving.serve(host=host, no_auth=True)
     assert not list(Path.cwd().glob("*.partial"))
+
+
+def test_proxies_are_hidden_from_the_page_alone(monkeypatch):
+    """The pose model may have to be fetched through them."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with contextlib.suppress(KeyError), serving._without_proxies():
+        assert not {"ALL_PROXY", "http_proxy"} & set(os.environ)
+        raise KeyError
+    assert os.environ["ALL_PROXY"] and os.environ["http_proxy"]
