@@ -122,7 +122,7 @@ def test_absurd_values_and_lengths_are_refused(tmp_path):
         ({"landmarks": np.full((4, 33, 2), 3e37), "width": 1, "height": 1}, "absurd"),
         ({"landmarks": DANCE, "world": np.full((FRAMES, 33, 3), 3e38)}, "absurd"),
         ({"landmarks": np.zeros((30_000, 33, 2), np.float16), "fps": 1.0}, "8.3 h of poses"),
-        ({"landmarks": DANCE, "fps": np.ones(2)}, "a number is needed"),
+        ({"landmarks": DANCE, "fps": np.ones(2)}, "'fps' is not one number"),
     ):
         with pytest.raises(DancingError, match=says):
             load(tmp_path / "a.npz", **entries)
@@ -369,6 +369,11 @@ def test_mediapipes_lists(tmp_path):
         np.testing.assert_allclose(poses.landmarks, DANCE, atol=1e-6, err_msg=name)
         assert poses.visibility is not None and not notes, name
         assert (poses.world is not None) == (name == "script")
+    for name in ("rows", "ours, named"):
+        frames = variants[name] if name == "rows" else variants[name]["landmarks"]
+        frames[7] = [*frames[7][:20], [1]]
+        with pytest.raises(DancingError, match="its frame 7 "):
+            load(write_json(tmp_path / "a.json", variants[name]))
     variants["list"][5] = []
     poses, notes = load(write_json(tmp_path / "a.json", variants["list"]))
     assert "1 frames without" in notes[0]

@@ -158,6 +158,7 @@ def convert(values: Any) -> dict[str, Any] | None:
     Raises:
         DancingError: for a known format without the landmarks that are needed, or too many frames.
     """
+    where = "it"
     try:
         frames = _frames(values)
         if frames is None:
@@ -166,10 +167,14 @@ def convert(values: Any) -> dict[str, Any] | None:
             raise DancingError(
                 f"it holds {len(frames)} frames, at most {MOST_FRAMES} are taken from other tools"
             )
-        people = [_people(frame) for frame in frames]
+        people = []
+        for t, frame in enumerate(frames):
+            where = f"its frame {t} (counted from 0)"
+            people.append(_people(frame))
+        where = "it"
         return _sequence(people, [_number_of(frame) for frame in frames], _about(values))
     except _NOT_SO as error:
-        raise DancingError("it is not as OpenPose, COCO or MediaPipe write poses") from error
+        raise DancingError(f"{where} is not as OpenPose, COCO or MediaPipe write poses") from error
 
 
 def _sequence(
@@ -419,7 +424,7 @@ def _rows(values: Any, third_is_z: bool = False) -> NDArray[np.float64]:
     points[:, : rows.shape[1]] = rows
     if rows.shape[1] == 3 and not third_is_z:
         points[:, 2:] = points[:, [3, 2]]
-    elif rows.shape[1] == 2:
+    elif rows.shape[1] == 2 and not third_is_z:
         points[:, 3] = 1
     return points
 

@@ -156,7 +156,7 @@ def _read_npz(path: Path) -> Poses:
             raise DancingError("it has no array named 'landmarks'")
         found = _split(_array(archive, "landmarks"))
         found |= {
-            name: _number(_array(archive, name)) for name in _SCALARS + _SIZE if name in names
+            name: _number(name, _array(archive, name)) for name in _SCALARS + _SIZE if name in names
         }
         found |= {name: _array(archive, name) for name in _OPTIONAL if name in names}
         if "world" not in found and "world3d" in names:  # as renderers and others name it
@@ -216,12 +216,12 @@ def _split(rows: NDArray[Any]) -> Poses:
     return found
 
 
-def _number(value: Any) -> float:
+def _number(name: str, value: Any) -> float:
     """A number, also where it is stored as an array of one."""
-    array = np.asarray(value)
-    if array.size != 1:
-        raise DancingError(f"a number is needed where it has {array.size}")
-    return float(array.item())
+    try:
+        return float(np.asarray(value).item())
+    except (TypeError, ValueError) as error:
+        raise DancingError(f"its '{name}' is not one number") from error
 
 
 def _write_json(poses: Poses, path: Path) -> None:
@@ -253,7 +253,9 @@ def _read_json(path: Path) -> Poses:
         found = _split(rows)
     if isinstance(values, dict):
         found |= {
-            name: _number(values[name]) for name in _SCALARS + _SIZE if values.get(name) is not None
+            name: _number(name, values[name])
+            for name in _SCALARS + _SIZE
+            if values.get(name) is not None
         }
         for name, shape in _SHAPES.items():
             if values.get(name) is not None:
