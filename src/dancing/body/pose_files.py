@@ -385,7 +385,12 @@ def _read_csv(path: Path) -> Poses:
 
 
 def _cell(text: str) -> float:
-    return math.nan if text.strip().lower() in ("", "none", "null", "na") else float(text)
+    try:
+        return float(text)
+    except ValueError:
+        if text.strip().lower() in ("", "none", "null", "na"):
+            return math.nan
+        raise
 
 
 def _lines(file: TextIO) -> Iterator[str]:
