@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dancing.bundle import CARD, Bundle
-from dancing.data.dataset import Clip, Dataset, DatasetWriter, Packed
+from dancing.data.dataset import Clip, Dataset, DatasetWriter, Packed, StoredFrames
 from dancing.data.footage import clothes, fitting_height, length, missing_parts, steady_scenes
 from dancing.data.pose_model import model_path
 from dancing.data.prepare import prepare
@@ -360,8 +360,6 @@ def _within(times: Any, start: float, end: float) -> Any:
     return None if times is None else times[(times >= start) & (times < end)] - start
 
 
-def _packed(stored: Any, frames: range) -> Iterator[Packed]:
+def _packed(stored: StoredFrames, frames: range) -> Iterator[Packed]:
     """Pictures as `prepare` packed them: nothing is to be done but to copy."""
-    for t in frames:
-        _, data = stored.id.read_direct_chunk((t, *[0] * (stored.ndim - 1)))
-        yield Packed(stored.shape[1:], data)
+    return map(stored.packed, frames)

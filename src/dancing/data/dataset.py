@@ -245,6 +245,11 @@ class StoredFrames:
                 f"{self._data.file.filename}: '{self._data.name}' is damaged at frame {frames}"
             ) from error
 
+    def packed(self, frame: int) -> Packed:
+        """A frame as the file stores it, compressed."""
+        shape = self.shape[1:]
+        return Packed(shape, self._data.id.read_direct_chunk((frame, *[0] * len(shape)))[1])
+
 
 class Dataset:
     """An open dataset file: a sequence of `Clip`. Use as a context manager.
