@@ -245,6 +245,7 @@ def test_zips_that_lie(ava, tmp_path):
         ("'image'", lambda c: c["image"].update(view=[0, 0, 0, float("inf")])),
         ("'image'", lambda c: c["image"].update(view=[0, 0, 1e-9, 1])),
         ("'image'", lambda c: c["image"].update(size="ab")),
+        ("no image model", lambda c: c["image"].update(model="\n" + "a" * 9999)),
         ("longer than", lambda c: c["image"].update(size=[4096, 16])),
         ("'image'", lambda c: c["image"].update(margin=[1, 2, 3])),
         ("'image'", lambda c: c["image"].update(margin=[0, 0, 0, 4096])),

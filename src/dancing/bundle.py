@@ -76,7 +76,7 @@ class Bundle:
         except ValueError as error:
             raise DancingError(f"{self.path}: its {CARD} {_line(error)}") from error
         except DancingError as error:
-            raise DancingError(f"{self.path}: {error}") from error
+            raise DancingError(f"{self.path}: {_line(error)}") from error
 
     @property
     def name(self) -> str:
