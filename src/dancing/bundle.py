@@ -70,7 +70,7 @@ class Bundle:
             values = json.loads(self._read(CARD, MAX_CARD))
             _check_plain(values)
         except (ValueError, RecursionError) as error:
-            raise DancingError(f"{self.path}: its {CARD} is not JSON ({error})") from error
+            raise DancingError(f"{self.path}: its {CARD} is not JSON ({_line(error)})") from error
         try:
             self.card = read_card(values, _card_kinds(values))
         except ValueError as error:
@@ -209,7 +209,9 @@ class Bundle:
         except (OSError, KeyError) as error:
             raise DancingError(f"{self.path}: the bundle has no {name}") from error
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-            raise DancingError(f"{self.path}: {name} cannot be unpacked ({error})") from error
+            raise DancingError(
+                f"{self.path}: {name} cannot be unpacked ({_line(error)})"
+            ) from error
         if len(content) > limit:
             raise DancingError(f"{self.path}: {name} is larger than {limit >> 20} MiB")
         return content
