@@ -1,10 +1,10 @@
-"""How fast `prepare` is, beside a bare MediaPipe loop over the same video, and its memory.
+"""How fast `prepare` is, beside the pose landmarker alone over the same video, and its memory.
 
     python benchmarks/extract.py VIDEO [--size 640]
 
-The bare loop is what MediaPipe's own example does: decode a picture, look for one person, next;
-it keeps nothing. `prepare` also resamples, watches for other people, makes mattes, hears the
-music and writes the dataset. Without a video, the three seconds of the tests are taken, repeated.
+The bare loop decodes a picture, looks for one person, next; it keeps nothing. `prepare` also
+resamples, watches for other people, makes mattes, hears the music and writes the dataset. Without
+a video, the three seconds of the tests are taken, repeated.
 """
 
 from __future__ import annotations
@@ -16,13 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import av
-import mediapipe
-import numpy as np
 import psutil
-from mediapipe.tasks import python as tasks
 
-from dancing.data.pose_model import model_path
+from dancing.data.landmarker import Landmarker
 from dancing.data.prepare import prepare
 from dancing.media.video import VideoWriter, read_frames
 
@@ -33,22 +29,10 @@ AVA = Path(__file__).parent.parent / "tests" / "data" / "ava.mp4"
 
 def bare_loop(video: Path) -> int:
     """Landmarks and matte of every picture, thrown away; returns the number of pictures."""
-    vision = tasks.vision
-    options = vision.PoseLandmarkerOptions(
-        base_options=tasks.BaseOptions(model_asset_path=str(model_path())),
-        running_mode=vision.RunningMode.VIDEO,
-        output_segmentation_masks=True,
-    )
     count = seen = 0
-    with (
-        vision.PoseLandmarker.create_from_options(options) as landmarker,
-        av.open(str(video)) as container,
-    ):
-        for frame in container.decode(video=0):
-            # Rows may be padded, which MediaPipe takes for pixels, without a word.
-            picture = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
-            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture)
-            seen += bool(landmarker.detect_for_video(image, count * 33).pose_landmarks)
+    with Landmarker(1, video=True) as look:
+        for picture in read_frames(video, height=640):
+            seen += bool(look(picture))
             count += 1
     if seen < count / 2:
         raise SystemExit(f"{video}: nobody is seen in most pictures, which is no measure")
@@ -86,7 +70,7 @@ def main() -> None:
     (file,) = report.files
     frames = file.frames + file.seconds_cut * 30
     bare, ours = count / bare_seconds, frames / seconds
-    print(f"bare MediaPipe loop  {bare:6.1f} frames/s, {1000 * bare_cpu / count:.1f} ms CPU each")
+    print(f"bare loop            {bare:6.1f} frames/s, {1000 * bare_cpu / count:.1f} ms CPU each")
     print(f"prepare              {ours:6.1f} frames/s, {1000 * cpu / frames:.1f} ms CPU each")
     print(f"ratio                {ours / bare:6.2f} (tells only with two free cores)")
     print(f"dataset              {megabytes:6.1f} MB for {file.frames / 30:.1f} s")

@@ -51,10 +51,13 @@ def examples(path: Path) -> tuple[np.ndarray, np.ndarray]:
     truth = json.loads(path.with_suffix(".json").read_text())
     beats = np.array(truth["beats"])
     sound = load_audio(path)
-    log_mel, onsets = hearing._onsets(sound)
+    spectrum = hearing.amplitude_spectrum()
+    spectrum.add(sound)
+    loudness = hearing._Loudness(spectrum.finish())
+    onsets, _ = hearing._onsets(loudness)
     tempo, _ = hearing._tempo_curve(onsets @ hearing._BAND_GAINS)
     rows, right = [], []
-    for reading in hearing._readings(log_mel, onsets, tempo):
+    for reading in hearing._readings(loudness, onsets, tempo):
         grid = reading.grid
         for shift in range(16):
             rows.append(np.append(np.roll(reading.profile, -shift, 0).T.ravel(), reading.cues))

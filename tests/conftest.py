@@ -4,7 +4,7 @@ import os
 from subprocess import SubprocessError
 
 from dancing.errors import DancingError
-from dancing.files import write_then_rename
+from dancing.files import cache_folder, write_then_rename
 
 workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 # Before NumPy and PyTorch are imported; processes that the tests start inherit it.
@@ -12,13 +12,13 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // wor
 
 
 def pytest_configure(config):
-    """Have MediaPipe's model before the tests, from the package index alone."""
+    """Have the pose networks before the tests, from the package index alone."""
     if hasattr(config, "workerinput"):
         return  # the process that started the workers did
     try:
         from dancing.data import pose_model
 
-        path = pose_model.cache_folder() / pose_model.MODEL
+        path = cache_folder() / pose_model.MODEL
         if not pose_model.is_model(path):
             with write_then_rename(path) as temporary:
                 pose_model.build_from_wheel(temporary)

@@ -27,14 +27,17 @@ class Studio:
 
 
 @contextmanager
-def studio(temporary, *options):
-    """Start `dancing serve` with its temporary files in a folder; stop it at the end."""
+def studio(temporary, *options, **variables):
+    """Start `dancing serve` with its temporary files in a folder; stop it at the end.
+
+    Proxies are in its way that do not answer.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    # Without a display of its own, without a proxy, and with its output in a file to look at.
     environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    environment |= {"TMPDIR": str(temporary)}
+    environment |= {name: "http://127.0.0.1:9" for name in ("http_proxy", "HTTPS_PROXY")}
+    environment |= {"ALL_PROXY": "socks5://127.0.0.1:9", "TMPDIR": str(temporary), **variables}
     log = temporary / "log.txt"
     with log.open("w") as out:
         process = subprocess.Popen(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 import warnings
 import wave
 from fractions import Fraction
@@ -15,11 +17,13 @@ from hypothesis import strategies as st
 
 from dancing.errors import DancingError
 from dancing.media import SAMPLE_RATE
-from dancing.media.sound import decode_blocks, load_audio
+from dancing.media import sound as sound_module
+from dancing.media.sound import decode_blocks, decode_stereo, load_audio
 from dancing.media.video import VideoWriter
 from dancing.music import mfcc as mfcc_module
 from dancing.music.mfcc import HOP_LENGTH, mfcc
 from dancing.music.song import load_song
+from media import Recorder
 
 CLICKS = (0.5, 2.0, 3.0)  # seconds
 
@@ -43,15 +47,18 @@ def write(
     layout: str = "stereo",
     picture: bool = False,
     sound: bool = True,
+    bit_rate: int = 128_000,
+    **options: str,
 ) -> Path:
-    """Encode (C, N) float32; `picture` adds 30 fps of black."""
-    with av.open(str(path), "w") as out:
+    """Encode (C, N) float32; `picture` adds 30 fps of black; options of the container."""
+    with av.open(str(path), "w", options=options) as out:
         if picture:
             video = out.add_stream("mpeg4", rate=30)
             video.width = video.height = 64
             video.pix_fmt = "yuv420p"
         if sound:
             stream = out.add_stream(codec, rate=rate, layout=layout)
+            stream.bit_rate = bit_rate
         if picture:
             black = np.zeros((64, 64, 3), np.uint8)
             for _ in range(round(channels.shape[1] / rate * 30)):
@@ -121,19 +128,6 @@ def test_a_sound_is_at_its_time_in_every_format(tmp_path: Path, name: str) -> No
     assert len(late) / SAMPLE_RATE == pytest.approx(2.1, abs=0.04)
     assert onset(load_audio(path, start=2.95, duration=0.5)) == pytest.approx(0.05, abs=0.005)
     assert len(load_audio(path, start=2.95, duration=0.5)) == SAMPLE_RATE // 2
-
-
-def test_mono_is_the_mean_of_the_channels(tmp_path: Path) -> None:
-    """Not FFmpeg's downmix, which weighs the centre and leaves the low-frequency channel out."""
-    levels = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], np.float32)
-    path = write(
-        tmp_path / "six.wav",
-        np.repeat(levels[:, None], 22050, axis=1),
-        "pcm_f32le",
-        22050,
-        "5.1",
-    )
-    assert load_audio(path) == pytest.approx(np.full(22050, levels.mean()), abs=1e-6)
 
 
 def test_start_is_exact_to_a_sample(tmp_path: Path) -> None:
@@ -262,6 +256,268 @@ def test_an_mp4_without_its_index_is_an_error(tmp_path: Path) -> None:
     cut = tmp_path / "cut.m4a"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     expect(cut, "damaged")
+
+
+def remux(source: Path, target: Path, move, rising: bool = True, **options: str) -> Path:
+    """Copy packets; `move` gives the new time of a packet of sound, in seconds, or None.
+
+    Where times are not rising, muxers ask for decoding times that are.
+    """
+    with av.open(str(source)) as old, av.open(str(target), "w", options=options) as out:
+        streams = {s.index: out.add_stream_from_template(s) for s in old.streams}
+        number = 0
+        for packet in old.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "audio":
+                time = move(number, float(packet.pts * packet.time_base))
+                number += 1
+                if time is None:
+                    continue
+                packet.pts = round(time / packet.time_base)
+                packet.dts = packet.pts if rising else number - 1000
+            packet.stream = streams[packet.stream.index]
+            out.mux(packet)
+    return target
+
+
+def notes_of(path: Path, **part) -> tuple[np.ndarray, list[str]]:
+    listener = Recorder()
+    return load_audio(path, listener=listener, **part), listener.notes
+
+
+@pytest.mark.parametrize(
+    "name", ["video.mkv", "video.mp4", "video.ts", "song.flv", "song.opus", "song.flac"]
+)
+def test_silence_belongs_in_a_gap_of_the_time_stamps(tmp_path: Path, name: str) -> None:
+    codec = {"song.opus": "libopus", "song.flac": "flac"}.get(name, "aac")
+    picture = name.startswith("video")
+    whole = write(
+        tmp_path / f"whole{name}", np.tile(clicks(48000), (2, 1)), codec, 48000, picture=picture
+    )
+    pages = {"page_duration": "100000"} if codec == "libopus" else {}  # short ones, in microseconds
+    lost = remux(
+        whole, tmp_path / name, lambda number, time: None if 0.8 < time < 1.6 else time, **pages
+    )
+    sound, notes = notes_of(lost)
+    assert notes == []
+    assert len(sound) == pytest.approx(len(load_audio(whole)), abs=30)
+    assert np.abs(sound[SAMPLE_RATE : 3 * SAMPLE_RATE // 2]).max() < 1e-3
+    for begin in (0.9, 1.5, 2.9):  # before, in and after the gap
+        late = load_audio(lost, start=begin)
+        # Some files do not tell what the encoder put before the sound.
+        assert onset(late) == pytest.approx({0.9: 1.1, 1.5: 0.5, 2.9: 0.1}[begin], abs=0.025)
+        first = round(begin * SAMPLE_RATE)
+        assert len(late) == len(sound) - first
+        # But for the ends, whose neighbours are cut away, it is the same sound.
+        np.testing.assert_allclose(late[64:-64], sound[first:][64:-64], atol=0.05)
+
+
+def test_time_stamps_that_jitter_or_run_back_neither_add_nor_drop_sound(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.mkv", np.tile(clicks(44100), (2, 1)), "aac")
+    still = remux(whole, tmp_path / "still.mkv", lambda number, time: time, rising=False)
+    expected = load_audio(still)
+    random = np.random.default_rng(0)
+    moves = {
+        "jitter": lambda number, time: time + (number > 0) * random.uniform(0, 0.08),
+        "slow": lambda number, time: 0.9 * time,
+        "one late": lambda number, time: time + 2 * (number == 40),
+        "back for a while": lambda number, time: time - 1.4 * (70 < number < 90),
+        "anew": lambda number, time: time - 1.5 * (time >= 1.7),
+        "hours": lambda number, time: time + 2 * 3600 * (number > 70),
+    }
+    for name, move in moves.items():
+        sound, notes = notes_of(remux(whole, tmp_path / "moved.mkv", move, rising=False))
+        # The time of the first frame, too, was moved.
+        assert len(sound) == pytest.approx(len(expected), abs=0.03 * SAMPLE_RATE), name
+        common = min(len(sound), len(expected))
+        assert np.corrcoef(sound[-common:], expected[-common:])[0, 1] > 0.98, name
+        assert ["leap" in note for note in notes] == ([True] if name == "hours" else []), name
+
+
+def test_late_sound_is_not_made_of_memory(tmp_path: Path) -> None:
+    early = write(tmp_path / "early.mkv", clicks(48000)[None], "flac", 48000, "mono", picture=True)
+    late = remux(early, tmp_path / "late.mkv", lambda number, time: time + 1800)
+    blocks = decode_blocks(late, duration=2.0)
+    assert sum(np.abs(block).max() == 0 and len(block) < SAMPLE_RATE for block in blocks) > 4
+    assert onset(load_audio(late, start=1799.9, duration=2)) == pytest.approx(0.6, abs=0.005)
+    later = remux(early, tmp_path / "later.mkv", lambda number, time: time + 36_000)
+    sound, notes = notes_of(later)
+    assert onset(sound) == pytest.approx(CLICKS[0], abs=0.005)
+    assert len(notes) == 1 and "time stamps leap" in notes[0]
+    alone = write(tmp_path / "alone.mka", clicks(48000)[None], "flac", 48000, "mono")
+    sound, notes = notes_of(remux(alone, tmp_path / "moved.mka", lambda number, time: time + 1000))
+    assert notes == [] and onset(sound) == pytest.approx(CLICKS[0], abs=0.005)
+
+
+def test_a_song_is_no_longer_than_the_limit(tmp_path: Path, monkeypatch) -> None:
+    path = write(tmp_path / "song.wav", clicks(22050)[None], "pcm_s16le", 22050, "mono")
+    monkeypatch.setattr(sound_module, "LONGEST", 1.0)
+    sound, notes = notes_of(path)
+    assert len(sound) == SAMPLE_RATE and len(notes) == 1 and "longer than" in notes[0]
+    assert notes_of(path, duration=0.5)[1] == []
+
+
+def test_joined_files_are_one_song(tmp_path: Path) -> None:
+    """Links of a chained Ogg file, of other codecs, rates and channels; and WAV files."""
+    sound = np.tile(clicks(48000), (2, 1))
+    opus = write(tmp_path / "1.opus", sound, "libopus", 48000)
+    flac = write(tmp_path / "2.oga", clicks(16000)[None], "flac", 16000, "mono")
+    wav = write(tmp_path / "1.wav", sound, "pcm_s16le", 48000)
+    phone = write(tmp_path / "2.wav", clicks(8000)[None], "pcm_u8", 8000, "mono")
+    for first, second in ((opus, flac), (wav, phone)):
+        path = tmp_path / f"joined{first.suffix}"
+        path.write_bytes(first.read_bytes() + second.read_bytes() + first.read_bytes())
+        whole, notes = notes_of(path)
+        assert notes == [] and len(whole) == pytest.approx(12 * SAMPLE_RATE, abs=4)
+        for begin in (2.9, 5.9, 8.4):
+            near = begin % 4
+            wait = min(click - near for click in CLICKS if click >= near)
+            late = load_audio(path, start=begin)
+            assert onset(late[: SAMPLE_RATE // 2]) == pytest.approx(wait, abs=0.005)
+            assert len(late) == pytest.approx(len(whole) - begin * SAMPLE_RATE, abs=4)
+    page = opus.read_bytes()[:47]
+    (tmp_path / "many.opus").write_bytes((page + page[:5] + b"\0" + page[6:]) * 1100)
+    expect(tmp_path / "many.opus", "more than 1,000 files")
+    (tmp_path / "bad.opus").write_bytes((page + page[:5] + b"\0" + page[6:]) * 2)
+    expect(tmp_path / "bad.opus", "damaged")
+
+
+def test_channels_in_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
+    time = np.arange(4 * 44100) / 44100
+    left = clicks(44100) + 0.1 * np.sin(2 * np.pi * 200 * time).astype(np.float32)
+    other = clicks(44100)[::-1] + 0.1 * np.sin(2 * np.pi * 330 * time).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.003, len(left)).astype("f4")
+    opposite = {
+        "exact": -left,
+        "dithered": -left + noise / 30,
+        "nearly": -left + noise,
+        "weaker": -0.6 * left,
+        "delayed": -np.roll(left, 8),
+    }
+    alone = load_audio(write(tmp_path / "left.wav", left[None], "pcm_f32le", layout="mono"))
+    for name, right in opposite.items():
+        path = write(tmp_path / "song.wav", np.stack([left, right]), "pcm_f32le")
+        sound = load_audio(path)
+        assert min(np.abs(sound - alone).max(), np.abs(sound + alone).max()) < 0.02, name
+        heard = np.concatenate(list(decode_stereo(path, 44100)), axis=1)
+        np.testing.assert_array_equal(heard, [left, right], err_msg=name)
+    # Other stereo is the mean: of one sound, of two, of one side alone, or a little out of phase.
+    for right in (left, other, 0 * left, -0.1 * left, np.roll(left, 300)):
+        path = write(tmp_path / "song.wav", np.stack([left, right]), "pcm_f32le")
+        mean = write(tmp_path / "mean.wav", (left + right)[None] / 2, "pcm_f32le", layout="mono")
+        np.testing.assert_array_equal(load_audio(path), load_audio(mean))
+    # A change within a song is gradual.
+    tone = 0.5 * np.sin(2 * np.pi * 200 * np.arange(8 * 44100) / 44100)
+    right = tone * np.where(np.arange(len(tone)) < 4 * 44100, -1, 1)
+    sound = load_audio(write(tmp_path / "song.wav", np.stack([tone, right]), "pcm_f32le"))
+    assert np.abs(np.diff(sound)).max() < 0.04
+    assert all(np.abs(sound[i : i + 2205]).max() > 0.45 for i in range(0, len(sound), 2205))
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
+def test_surround_is_mixed_as_ffmpeg_does(tmp_path: Path, codec: str) -> None:
+    channels = 0.3 * np.random.default_rng(0).normal(size=(6, 44100)).astype(np.float32).clip(-1, 1)
+    path = write(tmp_path / "six.wav", channels, codec, layout="5.1")
+    heard = np.concatenate(list(decode_stereo(path, 44100)), axis=1)
+    mix = av.AudioResampler("s16p" if codec == "pcm_s16le" else "fltp", "stereo", 44100)
+    with av.open(str(path)) as container:
+        frames = [part for frame in container.decode(audio=0) for part in mix.resample(frame)]
+    full = 32768 if codec == "pcm_s16le" else 1
+    expected = np.concatenate([frame.to_ndarray() for frame in frames], axis=1) / full
+    np.testing.assert_allclose(heard, expected, atol=1e-4)
+    # What is analysed is never louder than the file, and has every channel.
+    for number in range(6):
+        one = np.zeros((6, 44100), np.float32)
+        one[number] = 0.5
+        level = load_audio(write(tmp_path / "one.wav", one, codec, layout="5.1"))[9000]
+        assert 0.05 < level < 0.2
+    assert load_audio(write(tmp_path / "all.wav", 0 * one + 0.5, codec, layout="5.1"))[
+        9000
+    ] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_surround_of_no_known_places_is_the_mean(tmp_path: Path) -> None:
+    path = tmp_path / "nine.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((9, 2, 22050, 0, "NONE", ""))
+        file.writeframes(np.tile(np.arange(9) * 1000, 22050).astype("<i2").tobytes())
+    assert load_audio(path)[9000] == pytest.approx(4000 / 32768, abs=1e-4)
+    assert next(decode_stereo(path, 22050))[:, 900] == pytest.approx([4000 / 32768] * 2, abs=1e-4)
+
+
+def test_cut_off_is_noted_only_where_the_file_tells_its_length(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.02, (2, 4 * 44100)).astype(np.float32)
+    sound = clicks(44100) + noise
+    bare = {"write_xing": "0", "id3v2_version": "0"}
+    quiet = write(tmp_path / "a.mp3", sound, "libmp3lame", bit_rate=32_000, **bare).read_bytes()
+    loud = write(tmp_path / "b.mp3", sound, "libmp3lame", bit_rate=256_000, **bare).read_bytes()
+    headed = write(tmp_path / "c.mp3", sound, "libmp3lame").read_bytes()
+    for content in (quiet + loud, bytes(300_000) + quiet, headed * 2):
+        (tmp_path / "whole.mp3").write_bytes(content)
+        assert notes_of(tmp_path / "whole.mp3")[1] == []
+    for name, codec in {
+        **{"song.wav": "pcm_s16le", "song.flac": "flac", "song.mp3": "libmp3lame"},
+        **{"song.mka": "aac", "song.opus": "libopus", "video.mkv": "aac"},
+    }.items():
+        whole = write(tmp_path / name, sound, codec, 48000, picture=name.startswith("video"))
+        assert notes_of(whole)[1] == []
+        whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+        _, notes = notes_of(whole)
+        assert len(notes) == 1 and "cut off, it ends after" in notes[0], name
+
+
+def two_tracks(path: Path, default: int, **options: str) -> Path:
+    """An mp4 or mkv of two tracks: clicks at their time, and half a second later."""
+    with av.open(str(path), "w", options=options) as out:
+        streams = [out.add_stream("aac", rate=44100, layout="mono") for _ in range(2)]
+        streams[default].disposition = av.stream.Disposition.default
+        for number, stream in enumerate(streams):
+            sound = np.roll(clicks(44100), number * 22050)[None]
+            frame = av.AudioFrame.from_ndarray(sound, "fltp", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 44100, 0, Fraction(1, 44100)
+            for part in av.AudioResampler(frame_size=1024).resample(frame):
+                out.mux(stream.encode(part))
+            out.mux(stream.encode(None))
+    return path
+
+
+def test_the_default_track_is_taken_or_another_that_can_be_decoded(tmp_path: Path) -> None:
+    for default in (0, 1):
+        path = two_tracks(tmp_path / "two.mkv", default)
+        assert onset(load_audio(path)) == pytest.approx(0.5 + default / 2, abs=0.03)
+    path = two_tracks(tmp_path / "two.mp4", 0)
+    for count in (1, 2):  # tracks of a codec that nobody knows
+        content = path.read_bytes()
+        path.write_bytes(content.replace(b"mp4a", b"xy0a", 1).replace(b"esds", b"free", 1))
+        if count == 1:
+            assert onset(load_audio(path)) == pytest.approx(1.0, abs=0.03)
+    expect(path, "codec of its sound cannot be decoded")
+    key = {"encryption_key": 32 * "7", "encryption_kid": 32 * "a"}
+    locked = two_tracks(tmp_path / "locked.mp4", 0, encryption_scheme="cenc-aes-ctr", **key)
+    expect(locked, "encrypted (DRM)")
+
+
+def test_absurd_headers_are_refused_before_decoding(tmp_path: Path) -> None:
+    def wav(rate: int, channels: int, bits: int) -> Path:
+        form = struct.pack("<HHIIHH", 1, channels, rate, 1000, channels * bits // 8, bits)
+        path = tmp_path / "odd.wav"
+        head = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", 96_000)
+        path.write_bytes(b"RIFF" + struct.pack("<I", 96_036) + head + bytes(96_000))
+        return path
+
+    for rate in (1, 8, 0x7FFFFFFF):
+        expect(wav(rate, 2, 16), f"{rate:,} Hz")
+    expect(wav(44100, 200, 16), "200 channels")
+    expect(wav(44100, 0, 16), "damaged")
+    assert len(load_audio(wav(44100, 2, 64))) == 3000
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    os.mkfifo(tmp_path / "pipe.mp3")
+    expect(tmp_path / "pipe.mp3", "no regular file")
 
 
 def test_short_songs(tmp_path: Path) -> None:

@@ -1,17 +1,16 @@
 """What can be behind the dancer."""
 
-import struct
-from fractions import Fraction
 from itertools import islice
 
-import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from dancing.errors import DancingError
 from dancing.image.background import Background
 from dancing.media.video import encode_png
-from videos import plain, write_video
+from media import Recorder
+from videos import AVA, plain, write_video
 
 
 def halves(width=80, height=40):
@@ -54,19 +53,33 @@ def test_a_picture_covers_the_frame(tmp_path, size):
     np.testing.assert_array_equal(next(Background(halves()).frames(*size)), first)
 
 
-def test_a_turned_photograph_is_upright(tmp_path):
-    """Phones turn pictures by a note in the file."""
-    codec = av.CodecContext.create("mjpeg", "w")
-    codec.width, codec.height, codec.pix_fmt = 80, 40, "yuvj420p"
-    codec.time_base = Fraction(1, 30)
-    frame = av.VideoFrame.from_ndarray(halves(), format="rgb24").reformat(format="yuvj420p")
-    content = b"".join(bytes(packet) for packet in codec.encode(frame))
-    note = struct.pack(">HHHIHHI", 1, 0x112, 3, 1, 6, 0, 0)  # a quarter to the right
-    note = b"Exif\0\0MM\0*" + struct.pack(">I", 8) + note
-    head = b"\xff\xe1" + struct.pack(">H", len(note) + 2)
-    (tmp_path / "p.jpg").write_bytes(content[:2] + head + note + content[2:])
-    (frame,) = islice(Background(str(tmp_path / "p.jpg")).frames(40, 80), 1)
-    assert (frame[:36, :, 0] > 200).all() and (frame[44:, :, 2] > 200).all()
+@pytest.mark.parametrize("shape", [(16, 4096), (4096, 16), (1, 1), (40, 80)])
+def test_any_shape_covers_any_frame(shape):
+    for size in ((4096, 16), (16, 4096), (2, 2)):
+        (frame,) = islice(Background(np.full((*shape, 3), 99, np.uint8)).frames(*size), 1)
+        assert frame.shape == (*size[::-1], 3) and (frame == 99).all()
+
+
+def test_a_picture_is_told_by_its_content_and_not_by_its_name(tmp_path):
+    """FFmpeg would take the name for a pattern that counts files up."""
+    red, blue = halves()[:, :20], halves()[:, 60:]
+    (tmp_path / "x%03d.jpg").write_bytes(encode_png(red))
+    (tmp_path / "x001.jpg").write_bytes(encode_png(blue))
+    (tmp_path / "video.png").write_bytes(AVA.read_bytes())
+    (frame,) = islice(Background(tmp_path / "x%03d.jpg").frames(20, 40), 1)
+    assert (frame == [255, 0, 0]).all()
+    first, *_, last = islice(Background(tmp_path / "video.png").frames(40, 72), 60)
+    assert (first != last).any()
+
+
+def test_transparent_parts_become_white_with_a_note(tmp_path):
+    picture = np.dstack([halves(), np.full((40, 80), 255, np.uint8)])
+    picture[:, :40, 3] = 0
+    Image.fromarray(picture).save(tmp_path / "p.png")
+    told = Recorder()
+    (frame,) = islice(Background(tmp_path / "p.png", told).frames(80, 40), 1)
+    assert (frame[:, :36] == 255).all() and (frame[:, 44:] == [0, 0, 255]).all()
+    assert "p.png: what is transparent in it becomes white" in told.notes[0]
 
 
 def test_a_video_plays_by_time_and_again(tmp_path):
@@ -79,19 +92,30 @@ def test_a_video_plays_by_time_and_again(tmp_path):
     np.testing.assert_allclose(found[::2], expected, atol=4)
 
 
+def test_a_moving_picture_plays_by_time_and_again(tmp_path):
+    shades = [Image.new("RGB", (64, 48), (shade,) * 3) for shade in (20, 120)]
+    path = tmp_path / "p.webp"
+    shades[0].save(path, save_all=True, append_images=shades[1:], duration=[100, 200])
+    frames = list(islice(Background(path).frames(50, 90), 18))
+    assert {frame.shape for frame in frames} == {(90, 50, 3)}
+    found = [frame.mean() for frame in frames]
+    np.testing.assert_allclose(found, ([20] * 3 + [120] * 6) * 2, atol=4)
+
+
 @pytest.mark.parametrize(
     ("what", "says"),
     [
         ("none.png", "no file, no colour"),
         ("purpel", "no file, no colour"),
         ("#12345", "#rrggbb"),
-        ("text.png", "not a picture"),
+        ("text.png", "not a media file"),
+        ("text.txt", "not a media file"),
         ("text.mp4", "not a media file"),
     ],
 )
 def test_what_is_no_background_is_refused(tmp_path, monkeypatch, what, says):
     monkeypatch.chdir(tmp_path)
-    for name in ("text.png", "text.mp4"):
+    for name in ("text.png", "text.txt", "text.mp4"):
         (tmp_path / name).write_text("nothing " * 50)
     with pytest.raises(DancingError, match=f"{what}.*{says}"):
         Background(what)

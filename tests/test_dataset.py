@@ -300,3 +300,43 @@ def test_the_split_depends_on_the_name_alone_and_is_about_a_tenth():
     held = [is_held_out(f"song_{i}.mp3") for i in range(2000)]
     assert 0.07 < np.mean(held) < 0.13
     assert held == [is_held_out(f"song_{i}.mp3") for i in range(2000)]
+
+
+def test_numbers_stored_as_arrays_of_one_are_numbers(tmp_path):
+    path = tmp_path / "one.h5"
+    with h5py.File(path, "w") as file:
+        clip = file.create_group("c")
+        clip["pose_landmark_sequences"] = np.full((60, 33, 2), 0.5, np.float32)
+        clip.attrs["fps"] = np.array([25.0])
+        clip.attrs["song"] = np.array(["a.mp3"], dtype=h5py.string_dtype())
+    with Dataset(path) as data:
+        assert data.clips[0].fps == 25 and data.clips[0].split_key == "a.mp3"
+
+
+def test_a_file_that_is_being_written_is_not_called_damaged(tmp_path):
+    path = tmp_path / "data.h5"
+    write = "import h5py, sys; f = h5py.File(sys.argv[1], 'w'); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", write, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None and writer.stdout.readline()
+        with pytest.raises(DancingError, match="is being written by another program"):
+            Dataset(path)
+        writer.communicate(b"\n")
+
+
+def test_a_frame_that_is_damaged_in_the_file_is_named(tmp_path):
+    path = tmp_path / "data.h5"
+    frames = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
+    with DatasetWriter(path) as writer:
+        poses = PoseSequence(np.full((3, 33, 2), 0.5))
+        writer.clip("c", poses, frames=iter(frames))
+    with h5py.File(path) as file:
+        chunk = file["c/frames"].id.get_chunk_info(1)
+    with path.open("r+b") as file:
+        file.seek(chunk.byte_offset + 20)
+        file.write(b"\xff" * 100)
+    with Dataset(path) as data:
+        np.testing.assert_array_equal(data.clips[0].frames[0], frames[0])
+        with pytest.raises(DancingError, match=r"data\.h5: '/c/frames' is damaged at frame 1"):
+            data.clips[0].frames[1]

@@ -19,16 +19,17 @@ SMALL = (
 )  # fmt: skip
 PLAIN = (*SMALL, "adversarial_from=2")
 ADVERSARIAL = (*SMALL, "adversarial_from=0.3")
+STEPS = 10  # of an epoch, and pictures a clip: there are four clips, and four pictures a step
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Four clips of 18 pictures of a figure, one with world landmarks."""
+    """Four clips of a figure, one with world landmarks."""
     path = tmp_path_factory.mktemp("data") / "data.h5"
     floor = np.full((64, 64, 3), 60, np.uint8)
     with DatasetWriter(path) as writer:
         for i in range(4):
-            poses, beat = a_dance(18, 90 + 5 * i, i)
+            poses, beat = a_dance(STEPS, 90 + 5 * i, i)
             pictures = [floor.copy() for _ in poses.landmarks]
             for picture, landmarks in zip(pictures, poses.landmarks, strict=True):
                 draw_skeleton(picture, landmarks)
@@ -102,7 +103,7 @@ def both(data, tmp_path_factory):
 
 
 def test_two_processes_see_together_what_one_does(alone, both):
-    assert len(alone["widths"]) == len(both[0]["widths"]) == 18
+    assert len(alone["widths"]) == len(both[0]["widths"]) == STEPS
     steps = [rank["chosen"].reshape(-1, 2) for rank in both]
     assert not (steps[0] == steps[1]).all(1).any(), "other pictures in every step"
     np.testing.assert_array_equal(np.concatenate(steps, 1), alone["chosen"].reshape(-1, 4))
@@ -124,10 +125,10 @@ def unstopped(data, tmp_path_factory):
 def test_a_stop_changes_nothing(data, unstopped, tmp_path):
     """In the midst of an epoch, with discriminators."""
     options = {"batch_size": 4, "epochs": 2}
-    (before,) = trained(tmp_path, data, ADVERSARIAL, stop=23, **options)
-    assert len(before["widths"]) == 23
+    (before,) = trained(tmp_path, data, ADVERSARIAL, stop=STEPS + 3, **options)
+    assert len(before["widths"]) == STEPS + 3
     (after,) = trained(tmp_path, data, ADVERSARIAL, resume=True, **options)
-    assert len(after["widths"]) == 36 - 23
+    assert len(after["widths"]) == STEPS - 3
     assert_equal(unstopped[0], after)
 
 
@@ -175,7 +176,7 @@ def test_motion_models_see_other_windows_in_other_processes(dances, tmp_path):
 def test_a_stop_of_two_processes_changes_nothing(data, tmp_path):
     options = {"batch_size": 2, "epochs": 2, "processes": 2}
     unstopped = trained(tmp_path / "unstopped", data, ADVERSARIAL, **options)
-    trained(tmp_path / "stopped", data, ADVERSARIAL, stop=23, **options)
+    trained(tmp_path / "stopped", data, ADVERSARIAL, stop=STEPS + 3, **options)
     resumed = trained(tmp_path / "stopped", data, ADVERSARIAL, resume=True, **options)
     assert_equal(*resumed)
     assert_equal(unstopped[0], resumed[0], tolerance=1e-5)

@@ -371,7 +371,7 @@ POSE_KEYS = tuple(column.key for column in image.POSE_COLUMNS)
 @pytest.fixture
 def no_estimator(monkeypatch):
     def absent(**_):
-        raise DancingError("finding people needs MediaPipe: pip install 'dancing[extract]'")
+        raise DancingError("finding people needs onnx: pip install 'dancing[extract]'")
 
     monkeypatch.setattr("dancing.data.landmarker.Landmarker", absent)
 

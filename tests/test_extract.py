@@ -1,4 +1,4 @@
-"""Videos and pose files to a dataset. What needs MediaPipe is left out where it is missing."""
+"""Videos and pose files to a dataset. What finds people is left out where onnx is missing."""
 
 import sys
 import warnings
@@ -9,22 +9,25 @@ import numpy as np
 import pytest
 
 from dancing.body.poses import PoseSequence, body_frame
+from dancing.body.tracks import Tracks
 from dancing.data import pose_model
 from dancing.data.dataset import Dataset
 from dancing.data.landmarker import Landmarker, Person
-from dancing.data.people import Tracks
 from dancing.data.pose_model import model_path
 from dancing.data.prepare import prepare
 from dancing.data.report import FileReport
-from dancing.errors import DancingError
+from dancing.errors import DancingError, DancingWarning
+from dancing.files import cache_folder
+from dancing.listener import Silent
 from dancing.media.video import read_frames, resize
 from media import Recorder
 from videos import AVA, plain, sine, turn, write_video
 
 
 @pytest.fixture
-def mediapipe():
-    return pytest.importorskip("mediapipe")
+def estimator():
+    """For tests that find people."""
+    pytest.importorskip("onnx")
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +39,7 @@ def ava():
 @pytest.fixture(scope="session")
 def ava_clip(tmp_path_factory):
     """What `prepare` makes of her, which other videos of her are compared with."""
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("onnx")
     output = tmp_path_factory.mktemp("ava") / "ava.h5"
     report = prepare([AVA], output)
     with Dataset(output) as data:
@@ -85,7 +88,7 @@ def test_landmarks_and_matte_lie_on_the_person(ava_clip):
     assert (nose < ankles - 0.3).all()
 
 
-def test_landscape_60_fps_without_sound_at_another_size(mediapipe, tmp_path, ava, ava_clip):
+def test_landscape_60_fps_without_sound_at_another_size(estimator, tmp_path, ava, ava_clip):
     """Through `jobs`, with a video turned by its metadata beside it."""
     twice = [landscape(picture) for picture in ava[:60] for _ in range(2)]
     wide = write_video(tmp_path / "wide.mp4", twice, fps=60)
@@ -117,7 +120,7 @@ def test_landscape_60_fps_without_sound_at_another_size(mediapipe, tmp_path, ava
         assert np.abs(x - ava_clip[0].landmarks[:60, [23, 24], 0].mean(1) * 202).max() < 8
 
 
-def test_only_the_beginning(mediapipe, tmp_path):
+def test_only_the_beginning(estimator, tmp_path):
     seen = []
     report = prepare([AVA], tmp_path / "a.h5", seconds=1, listener=Recorder(seen))
     assert report.files == [FileReport(AVA, clips=1, frames=30)]
@@ -126,7 +129,7 @@ def test_only_the_beginning(mediapipe, tmp_path):
         assert len(data.clips[0].frames) == len(data.clips[0].mfcc) == 30
 
 
-def test_gaps(mediapipe, tmp_path, ava):
+def test_gaps(estimator, tmp_path, ava):
     """0.2 s without her are interpolated; 1 s cuts the clip; a short stretch is dropped."""
     nobody = [np.full_like(ava[0], 90)]
     parts = ava[:35] + nobody * 6 + ava[41:80] + nobody * 30 + ava[:45] + nobody * 15 + ava[:15]
@@ -150,7 +153,7 @@ def test_gaps(mediapipe, tmp_path, ava):
         assert np.abs(np.diff(first.landmarks[33:43, 0], axis=0)).max() < 0.02
 
 
-def test_the_largest_of_two_people_is_followed(mediapipe, tmp_path, ava):
+def test_the_largest_of_two_people_is_followed(estimator, tmp_path, ava):
     """Also where the smaller one is there first; once a second others are looked for."""
 
     def person(k, height):
@@ -173,7 +176,7 @@ def test_the_largest_of_two_people_is_followed(mediapipe, tmp_path, ava):
     assert ((hips > 330) & (hips < 602)).all()
 
 
-def test_bad_files_are_named_and_do_not_stop_the_others(mediapipe, tmp_path):
+def test_bad_files_are_named_and_do_not_stop_the_others(estimator, tmp_path):
     bad = {
         "colour.mp4": ("nobody", lambda p: write_video(p, plain((90, 30, 30), 40))),
         "empty.mp4": ("empty", lambda p: p.write_bytes(b"")),
@@ -198,7 +201,7 @@ def test_bad_files_are_named_and_do_not_stop_the_others(mediapipe, tmp_path):
     assert any("can be read" in line for line in report.files[-1].notes)
 
 
-def test_notes_of_decoding_reach_the_report(mediapipe, tmp_path, ava):
+def test_notes_of_decoding_reach_the_report(estimator, tmp_path, ava):
     """A video that is cut off, and one that is damaged in the middle."""
     cut, damaged = tmp_path / "cut.mp4", tmp_path / "damaged.mp4"
     cut.write_bytes(AVA.read_bytes()[:40000])
@@ -215,18 +218,11 @@ def test_notes_of_decoding_reach_the_report(mediapipe, tmp_path, ava):
     assert second.frames > 80
 
 
-def test_no_clip_no_file(mediapipe, tmp_path):
+def test_no_clip_no_file(estimator, tmp_path):
     video = write_video(tmp_path / "colour.mp4", plain(70, 20), sound=sine(1))
     with pytest.raises(DancingError, match=r"colour\.mp4: nobody"):
         prepare([video], tmp_path / "data.h5")
     assert list(tmp_path.iterdir()) == [video]
-
-
-def test_native_code_is_quiet(mediapipe, capfd):
-    with Landmarker(1, video=True) as look:
-        look(next(read_frames(AVA)))
-    captured = capfd.readouterr()
-    assert captured.out + captured.err == ""
 
 
 # ------------------------------------------------------------------------------------- labels
@@ -250,7 +246,7 @@ def labelled(folder, frames=40, fps=30, alpha=True, size=(64, 48)):
 
 
 def test_labels_of_the_beginning_of_a_video(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     video, landmarks, _ = labelled(tmp_path / "in")
     report = prepare([video], tmp_path / "a.h5", size=48, labels=tmp_path / "in", seconds=0.5)
     assert report.files == [FileReport(video, clips=1, frames=15)]
@@ -261,7 +257,7 @@ def test_labels_of_the_beginning_of_a_video(monkeypatch, tmp_path):
 
 def test_labels_are_taken_as_they_are(monkeypatch, tmp_path):
     """Without the estimator, and with labels and videos in one folder."""
-    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     video, landmarks, mattes = labelled(tmp_path / "in")
     for given in ([tmp_path / "in"], sorted((tmp_path / "in").iterdir())):
         report = prepare(given, tmp_path / "data.h5", size=48, labels=tmp_path / "in")
@@ -274,6 +270,22 @@ def test_labels_are_taken_as_they_are(monkeypatch, tmp_path):
         assert clip.mfcc.shape == (40, 13)
         for k in (0, 20, 39):
             assert np.abs(clip.matte[k].astype(int) - mattes[k][..., 0]).mean() < 3
+
+
+def test_labels_in_pixels_of_the_video_with_frames_that_lack(tmp_path):
+    video, landmarks, _ = labelled(tmp_path / "in")
+    pixels = landmarks * np.array([64, 48])
+    pixels[7] = np.nan
+    np.savez(tmp_path / "in" / "a.npz", landmarks=pixels)
+    # Of a picture this small, pixels are told from fractions all the same.
+    report = prepare([video], tmp_path / "a.h5", size=48, labels=tmp_path / "in")
+    assert [note.split(": ", 1)[1] for note in report.files[0].notes] == [
+        "1 frames without (all) landmarks were filled in",
+        "its landmarks are pixels, read as fractions of 64x48",
+    ]
+    with Dataset(tmp_path / "a.h5") as data:
+        kept = np.delete(np.arange(40), 7)
+        np.testing.assert_allclose(data.clips[0].landmarks[kept], landmarks[kept], atol=1e-6)
 
 
 def test_labels_of_another_rate_and_length(tmp_path):
@@ -436,20 +448,21 @@ def test_pose_files_without_songs_and_wrong_arguments(tmp_path):
 # ---------------------------------------------------------------------------------- the model
 
 
-def test_without_mediapipe(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "mediapipe", None)
+def test_without_onnx(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(DancingError, match=r"pip install 'dancing\[extract\]'"):
         prepare([AVA], tmp_path / "data.h5")
     assert not list(tmp_path.iterdir())
 
 
-def test_model_is_built_from_the_wheel_and_cached(mediapipe, monkeypatch, tmp_path):
+def test_model_is_built_from_the_wheel_and_cached(estimator, monkeypatch, tmp_path):
     def offline(path):
         raise OSError("no network")
 
     monkeypatch.setenv("DANCING_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(pose_model, "_download", offline)
-    path = model_path()
+    with pytest.warns(DancingWarning, match=f"fetched once, from Google .* {tmp_path / 'cache'}"):
+        path = model_path()
     assert path == tmp_path / "cache" / "pose_landmarker_full.task"
     with Landmarker(1, video=False) as look:
         assert len(look(next(read_frames(AVA)))) == 1
@@ -459,7 +472,7 @@ def test_model_is_built_from_the_wheel_and_cached(mediapipe, monkeypatch, tmp_pa
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(DancingError, match="no network") as error:
-        model_path()
+        model_path(Silent())
     assert pose_model.URL in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
@@ -486,4 +499,4 @@ def test_cache_folder_of_the_platform(monkeypatch, tmp_path):
     monkeypatch.delenv("DANCING_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", "linux")
-    assert pose_model.cache_folder() == tmp_path / "dancing"
+    assert cache_folder() == tmp_path / "dancing"

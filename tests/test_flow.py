@@ -254,10 +254,7 @@ def test_training_and_inference_tell_the_model_the_same_of_the_music(trained, da
         clip = dataset.clips[0]
         phrases = Phrases([clip], flow_network.Config(counts=8), augment=False)
         learned = phrases[0]
-        song = Song(
-            clip.name, np.zeros(0), 22050, clip.mfcc, clip.beats, clip.downbeats, 100.0,
-            clip.duration,
-        )  # fmt: skip
+        song = Song(clip.name, clip.mfcc, clip.beats, clip.downbeats, 100.0, clip.duration)
     scale = read(MusicScale, phrases.facts["music"])
     runtime = Runtime(None, replace(Bundle(trained / "puppet").stage("motion"), music=scale))
     counts = count(song.beats, song.downbeats, song.duration)

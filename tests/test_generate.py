@@ -1,5 +1,6 @@
 """`dancing generate` with the shipped dancer, on real files, as a user runs it."""
 
+import io
 import os
 import resource
 import shutil
@@ -14,8 +15,12 @@ import pytest
 
 from dancing.body.poses import PoseSequence
 from dancing.bundle import _EMBEDDED, DEFAULT
+from dancing.cli import _following
+from dancing.errors import DancingError
 from dancing.media.sound import load_audio
-from media import EXAMPLE, clicks, dancing, read_video, write_wav
+from dancing.media.video import VideoWriter
+from dancing.pipeline import plan
+from media import EXAMPLE, Recorder, clicks, dancing, read_video, write_wav
 from videos import plain, write_video
 
 SHORT = ("--duration", 2)
@@ -153,14 +158,108 @@ def test_several_songs_one_bad(tmp_path):
 
 
 def test_songs_that_differ_in_the_suffix_only_keep_it(tmp_path):
-    from dancing.pipeline import plan
-
     assert [target.name for _, target in plan(["a/x.wav", "b/x.wav"], tmp_path)] == [
         "x.wav.mp4", "x.wav_2.mp4",
     ]  # fmt: skip
     assert [target.name for _, target in plan(["a/x.mp3", "b/x.wav", "y.ogg"], tmp_path)] == [
         "x.mp3.mp4", "x.wav.mp4", "y.mp4",
     ]  # fmt: skip
+
+
+def test_a_folder_is_danced_to_once(tmp_path, monkeypatch):
+    """However often: what was generated is no song of a folder; a video of the user's own is."""
+    monkeypatch.chdir(tmp_path)
+    write_wav(tmp_path / "a.wav", clicks(0.1))
+    write_video(tmp_path / "b.mov", plain(80, 2), sound=clicks(0.1))
+
+    def dance(*songs, **options):
+        listener = Recorder()
+        jobs = plan(songs, options.pop("output", None), listener=listener, **options)
+        for _, target in jobs:
+            with VideoWriter(target, 16, 16) as video:
+                video.write(np.zeros((16, 16, 3), np.uint8))
+        return [(str(song), str(target)) for song, target in jobs], listener.notes
+
+    expected = [("a.wav", "a.mp4"), ("b.mov", "b.mp4")]
+    assert dance(".") == (expected, [])
+    for _ in range(2):
+        jobs, notes = dance(".")
+        assert jobs == expected
+        assert notes == ["a.mp4 and 1 more: made by this program, not taken for songs"]
+    assert dance(".", background="transparent")[0] == [("a.wav", "a.webm"), ("b.mov", "b.webm")]
+    assert dance(".", output=".")[0] == expected
+    assert dance(*sorted(Path().iterdir()))[0] == expected, "as the shell's * names them"
+    assert dance("a.mp4", output="again.mov")[0] == [("a.mp4", "again.mov")], "named alone"
+    write_video(tmp_path / "a.mkv", plain(80, 2), sound=clicks(0.1))
+    clash = [("a.mkv", "a.mkv.mp4"), ("a.wav", "a.wav.mp4"), ("b.mov", "b.mp4")]
+    assert dance(".")[0] == clash and dance(".")[0] == clash
+    (tmp_path / "made").mkdir()
+    shutil.copy("a.mp4", "made")
+    with pytest.raises(DancingError, match="no songs but what this program made"):
+        dance("made")
+
+
+def test_names_of_outputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("dir.npz", "dir.v2"):
+        (tmp_path / folder).mkdir()
+    assert plan(["s.wav"], "dir.npz/") == [(Path("s.wav"), Path("dir.npz/s.mp4"))]
+    assert plan(["s.wav"], "dir.v2") == [(Path("s.wav"), Path("dir.v2/s.mp4"))]
+    assert plan(["s.wav"], "new.v2/") == [(Path("s.wav"), Path("new.v2/s.mp4"))]
+    assert plan(["-"], "o.mp4") == [(Path("-"), Path("o.mp4"))]
+    for output, says in (("dir.npz", "folder named like a file"), ("-", "standard output")):
+        with pytest.raises(DancingError, match=says):
+            plan(["s.wav"], output)
+    with pytest.raises(DancingError, match="a pipe has no name"):
+        plan(["-"], None)
+    names = ["x" * 251 + ".wav", "x" * 251 + ".mp3", "я" * 125 + ".aiff"]
+    made = [target.name for _, target in plan(names, None)]
+    assert len(set(made)) == 3 and all(len(os.fsencode(name)) <= 255 for name in made)
+
+
+def test_a_song_through_a_pipe(tmp_path):
+    song = write_wav(tmp_path / "s.wav", clicks(1.0)).read_bytes()
+    target = tmp_path / "o" / "o.npz"
+    done = subprocess.run(
+        [sys.executable, "-m", "dancing", "generate", "-", "-o", target, "--energy", "0"],
+        input=song, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(PoseSequence.load(target)) == 30
+    assert [path.name for path in target.parent.iterdir()] == ["o.npz"]
+
+
+def test_a_batch_goes_on_whatever_can_be_shown(tmp_path):
+    """Names that the terminal's letters lack, and no terminal at all."""
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for name in ("1 песня", "2 caf\udce9", "3 [bold]{x}"):
+        write_wav(songs / f"{name}.wav", clicks(0.3))
+        (tmp_path / f"{name}.mp4").touch()
+    skip = ("generate", songs, "-o", tmp_path, "--skip-existing")
+    done = dancing(*skip, env=os.environ | {"PYTHONIOENCODING": "cp1252"})
+    assert done.stdout.count("exists, skipped") == 3
+    assert "1 \\u043f" in done.stdout and "2 caf\\udce9" in done.stdout
+    code = (
+        "import os, sys; os.closerange(0, 3); "
+        f"os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'dancing', *sys.argv[1:]])"
+    )
+    target = tmp_path / "closed" / "o.npz"
+    silent = subprocess.run(
+        [sys.executable, "-c", code, "generate", songs / "1 песня.wav", "-o", target]
+    )
+    assert silent.returncode == 0 and target.exists()
+
+
+def test_progress_of_files_of_any_name(monkeypatch):
+    """In a terminal."""
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(io.BytesIO(), "ascii", "backslashreplace"))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with _following("[/bold]{x} caf\udce9") as listener:
+        listener.progress("[red]{y}", 1, 2)
+        listener.note("[/red]{z} песня")
+    sys.stderr.seek(0)
+    assert "[/bold]{x} caf" in sys.stderr.read()
 
 
 def test_silence_still_dances_and_says_so(tmp_path):
@@ -225,7 +324,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
         "poses kind": ([song, "-o", out, "--poses", folder / "p.txt"], "p.txt"),
         "start": ([song, "-o", out, "--start", 50], "song.wav"),
         "dancer": ([song, "-o", out, "--dancer", "nobody"], f"known dancers: {DEFAULT}"),
-        "nan": (["--poses-from", folder / "nan.npz", "-o", out], "not finite"),
+        "nan": (["--poses-from", folder / "nan.npz", "-o", out], "nobody is in its frames"),
         "one file": ([song, song, "-o", out], "2 songs"),
         "endless": ([song, "-o", out, "--duration", "inf"], "numbers of seconds"),
         "twice": ([song, "-o", folder / "p.npz", "--poses", folder / "p.npz"], "named twice"),
@@ -290,7 +389,7 @@ def test_nothing_heavy_is_imported(tmp_path):
     code = (
         "import sys, dancing; "
         f"dancing.generate({str(EXAMPLE)!r}, sys.argv[1], duration=0.5); "
-        "print([m for m in ('torch', 'lightning', 'onnx', 'librosa', 'mediapipe', 'matplotlib') "
+        "print([m for m in ('torch', 'lightning', 'onnx', 'librosa', 'matplotlib') "
         "if m in sys.modules])"
     )
     done = subprocess.run(

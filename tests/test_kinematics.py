@@ -10,6 +10,10 @@ from puppet import a_walk
 ASPECT = 9 / 16
 
 
+def plant_feet(points, down):
+    return kinematics.moved_feet(points, kinematics.planting(kinematics.soles(points), down))
+
+
 @pytest.fixture(scope="module")
 def dance():
     """World landmarks (T, 33, 3) and the mid-hip's path in the room (T, 3)."""
@@ -60,7 +64,7 @@ def test_standing_feet_no_longer_slide_and_bones_stay(dance):
     down = kinematics.contacts(points, 30)
     assert 0.2 < down.mean() < 0.95, "the puppet stands and steps"
     sliding = points + np.cumsum(np.full((len(points), 1, 1), 0.004), 0) * [1, 0, 0]
-    planted = kinematics.plant_feet(sliding, down)
+    planted = plant_feet(sliding, down)
 
     def creep(poses):
         speeds = [
@@ -318,7 +322,7 @@ def both(flags):
 def test_a_standing_foot_does_not_slide_at_all():
     """It stays where it was on average, at its height, whichever way it drifted."""
     room = drift(legs(), (0.06, -0.04))
-    planted = kinematics.plant_feet(room, both(np.ones(60)))
+    planted = plant_feet(room, both(np.ones(60)))
     # The smoothing rounds the first and the last frames.
     inside = slice(6, -6)
     place = planted[inside][:, FEET]
@@ -329,7 +333,7 @@ def test_a_standing_foot_does_not_slide_at_all():
 
 def test_hips_and_bones_stay_when_feet_are_planted():
     room = drift(legs(), (0.06, -0.04))
-    planted = kinematics.plant_feet(room, both(np.ones(60)))
+    planted = plant_feet(room, both(np.ones(60)))
     np.testing.assert_array_equal(planted[:, :25], room[:, :25])
     for a, b in ((23, 25), (25, 27), (24, 26), (26, 28)):
         before, after = (np.linalg.norm(p[:, a] - p[:, b], axis=-1) for p in (room, planted))
@@ -345,7 +349,7 @@ def test_hips_and_bones_stay_when_feet_are_planted():
 def test_a_foot_is_put_back_by_fifteen_centimetres_at_most(speed):
     room = drift(legs(90), (speed, 0.0))
     # Hips that stay, so that it is the limit and not the leg's reach that ends the correction.
-    planted = kinematics.plant_feet(room, both(np.ones(90)))
+    planted = plant_feet(room, both(np.ones(90)))
     wanted = -speed / 30 * (np.arange(90) - 44.5)
     expected = np.clip(wanted, -0.15, 0.15)
     # Away from the corners that the limit makes, which are smoothed.
@@ -360,7 +364,7 @@ def test_a_foot_may_turn_on_either_end():
     """What counts is the slower of heel and toe: a foot that turns on its toe is left alone."""
     for still, turning in ((31, [29]), (29, [31])):
         room = drift(legs(), (0.1, 0.05), landmarks=turning)
-        planted = kinematics.plant_feet(room, both(np.ones(60)))
+        planted = plant_feet(room, both(np.ones(60)))
         np.testing.assert_allclose(planted, room, atol=1e-9, err_msg=f"on {still}")
 
 
@@ -369,7 +373,7 @@ def test_between_two_stands_the_correction_moves_over_evenly():
     down[30:60] = False
     room = drift(legs(90), (0.09, 0.0), slice(0, 30))
     room[30:] = room[0]
-    planted = kinematics.plant_feet(room, both(down))
+    planted = plant_feet(room, both(down))
     moved = (planted - room)[:, 29, 0]
     np.testing.assert_allclose(moved[65:85], 0, atol=1e-9)
     between = moved[36:54]
@@ -380,13 +384,13 @@ def test_between_two_stands_the_correction_moves_over_evenly():
 
 def test_a_contact_lost_for_a_frame_is_none_and_two_frames_are_no_stand():
     room = drift(legs(), (0.06, 0.0))
-    whole = kinematics.plant_feet(room, both(np.ones(60)))
+    whole = plant_feet(room, both(np.ones(60)))
     torn = np.ones(60)
     torn[30] = 0
-    np.testing.assert_array_equal(kinematics.plant_feet(room, both(torn)), whole)
+    np.testing.assert_array_equal(plant_feet(room, both(torn)), whole)
     short = np.zeros(60)
     short[[20, 21, 40]] = 1
-    np.testing.assert_array_equal(kinematics.plant_feet(room, both(short)), room)
+    np.testing.assert_array_equal(plant_feet(room, both(short)), room)
 
 
 def test_a_leg_reaches_no_further_than_it_is_long():
@@ -394,7 +398,7 @@ def test_a_leg_reaches_no_further_than_it_is_long():
     room = legs(90)
     room[:, [25, 26], 2] = -0.03
     room = drift(room, (0.3, 0.0))
-    planted = kinematics.plant_feet(room, both(np.ones(90)))
+    planted = plant_feet(room, both(np.ones(90)))
     thigh, shank, reach = (
         np.linalg.norm(planted[:, a] - planted[:, b], axis=-1)
         for a, b in ((23, 25), (25, 27), (23, 27))

@@ -11,8 +11,10 @@ from scipy.ndimage import gaussian_filter
 
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
+from dancing.files import only_one
 from dancing.learn import _share, learn, previews, working_folder
-from dancing.media.video import decode_picture, read_frames, resize
+from dancing.media.picture import read_picture
+from dancing.media.video import read_frames, resize
 from media import EXAMPLE, Recorder, dancing, read_video
 from videos import AVA, plain, write_video
 
@@ -20,7 +22,7 @@ from videos import AVA, plain, write_video
 @pytest.fixture(scope="module")
 def ava():
     """The 90 pictures of the rendered dancer."""
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("onnx")
     return list(read_frames(AVA))
 
 
@@ -96,6 +98,13 @@ def test_unfinished_work_on_other_videos_is_not_touched(tmp_path):
     refused("holds unfinished work on other videos", [AVA], tmp_path / "me")
 
 
+def test_two_do_not_learn_one_dancer(tmp_path):
+    with only_one(working_folder(tmp_path / "me")):
+        refused("me.learning: another process is at work", [AVA], tmp_path / "me")
+        assert not working_folder(tmp_path / "me").exists()
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_exception_of_the_listener_ends_the_work(ava, tmp_path):
     class CancelledError(Exception):
         pass
@@ -115,7 +124,7 @@ def test_an_exception_of_the_listener_ends_the_work(ava, tmp_path):
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
     """Twelve seconds of kai dancing, as the shipped dancer draws him."""
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("onnx")
     path = tmp_path_factory.mktemp("film") / "kai.mp4"
     dancing("generate", EXAMPLE, "-o", path, "--dancer", "kai", "--duration", 12)
     return path
@@ -127,7 +136,7 @@ def assert_no_frame_of(film, bundle):
     images = [path for path in bundle.iterdir() if path.suffix != ".safetensors"]
     assert {path.name for path in images} == {"card.json", "image.onnx", "plate.png", "preview.png"}
     for name in ("plate.png", "preview.png"):
-        image = decode_picture((bundle / name).read_bytes()).astype(float)
+        image = read_picture((bundle / name).read_bytes()).astype(float)
         # H.264 keeps a frame to about 40 dB; the nearest drawn one has 30 dB at the best.
         errors = [np.square(resize(frame, *image.shape[1::-1]) - image).mean() for frame in frames]
         assert min(errors) > 255**2 / 10**3.8

@@ -135,7 +135,7 @@ def test_pickled_arrays_are_never_loaded(tmp_path):
         ("a.npz", b"PK\x03\x04 cut short", "cannot be read"),
         ("a.json", b"[1, 2]", "landmarks"),
         ("a.json", b"{", "cannot be read"),
-        ("a.json", b'{"landmarks": [[[1, 2]]]}', "shape"),
+        ("a.json", b'{"landmarks": [[[1, 2]]]}', "points a person: 1"),
         ("a.csv", b"", "no rows"),
         ("a.csv", b"frame,time\n0,0.0\n", "no column 'nose_x'"),
         ("a.txt", b"x", "not a pose file"),

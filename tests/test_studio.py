@@ -99,7 +99,7 @@ def test_a_job_that_is_left_ends_and_leaves_nothing(tmp_path, monkeypatch):
 
 def test_notes_reach_their_own_visitor_alone(tmp_path):
     """One visitor's film has no sound, the other's song no beat, in threads of one process."""
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("onnx")
     film = write_video(tmp_path / "film.mp4", read_frames(AVA))
     noise = np.random.default_rng(0).normal(0, 0.1, 22050 * 2)
     song = write_wav(tmp_path / "noise.wav", noise)
@@ -141,14 +141,13 @@ def test_what_goes_wrong_is_told_without_insides(capsys):
 
 def test_files_go_after_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    left_by_a_killed_one = tmp_path / "dancing-studio-killed"
+    left_by_a_killed_one = tmp_path / ".dancing-0123456789abcdef.partial"
     left_by_a_killed_one.mkdir()
     mine = tmp_path / "mine"
     mine.mkdir()
-    for path in (left_by_a_killed_one, mine):
-        os.utime(path, (0, 0))
-    with Workspace(60) as workspace:
+    with Workspace(60) as other, Workspace(60) as workspace:
         assert mine.exists() and not left_by_a_killed_one.exists()
+        assert other.root.exists(), "it lives"
         with workspace.folder() as busy:
             with workspace.folder() as done:
                 (done / "dance.mp4").touch()
@@ -212,12 +211,15 @@ def test_a_learned_dancer_is_its_makers_alone(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    """A studio with narrow limits and an account."""
-    folder = tmp_path_factory.mktemp("guarded")
+    """A studio with narrow limits and an account; it leaves nothing and fails at nothing."""
+    folder, home = tmp_path_factory.mktemp("guarded"), tmp_path_factory.mktemp("home")
     account = ":".join(ACCOUNT)
     limits = ("--max-upload", 1, "--max-seconds", 2, "--auth", account)
-    with studio(folder, *limits) as running:
+    with studio(folder, *limits, HOME=str(home)) as running:
         yield running
+    assert [path.name for path in folder.iterdir()] == ["log.txt"]
+    assert not list(home.iterdir())
+    assert "Traceback" not in (folder / "log.txt").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +267,9 @@ def test_backgrounds_come_as_names_not_as_paths(client, tmp_path):
         ({"seed": -1}, "minimum"),
         ({"start": None}, "the start is missing"),
         ({"energy": 9}, "maximum"),
+        ({"energy": None}, "wrong kind"),
+        ({"seed": "x"}, "wrong kind"),
+        ({"behind": "A colour", "colour": None}, "no colour"),
     ):
         with pytest.raises(Exception, match=message):
             dance(**wishes)
@@ -301,7 +306,7 @@ def test_only_what_visitors_made_can_be_fetched(guarded, client):
     client.predict(
         song=handle_file(EXAMPLE), length=1, style="skeleton", scene=None, api_name="/dance"
     )
-    (root,) = guarded.temporary.glob("dancing-studio-*")
+    (root,) = guarded.temporary.glob(".dancing-*")
     served = max(root.glob("cache/*/dance.csv"))
     assert status(f"file={served}") == 200, "what the page links to"
     assert fetch(f"{guarded.url}/gradio_api/file={served}").status_code == 401, "not to strangers"
@@ -338,16 +343,18 @@ def test_a_song_is_uploaded_or_refused(guarded, client, tmp_path):
         asked = ask(guarded, client, {"path": path, "meta": {"_type": "gradio.FileData"}}, 1)
         return fetch(asked, cookies=client.cookies).text
 
-    (example,) = guarded.temporary.glob("dancing-studio-*/song.ogg")
+    (example,) = guarded.temporary.glob(".dancing-*/song.ogg")
     assert "event: complete" in dance(str(example)), "it is offered in the page"
-    for path in (
-        "http://127.0.0.1:1/song.mp3",
-        str(EXAMPLE),
-        str(EXAMPLE.parent.parent / "README.md"),
-        str(EXAMPLE.parent.parent / "tests/data/ava.mp4"),
+    upload = example.parent / "cache" / "gone" / "song.mp3"
+    for path, message in (
+        ("http://127.0.0.1:1/song.mp3", "links are not followed"),
+        (str(EXAMPLE), "no other can be used"),
+        (str(EXAMPLE.parent.parent / "README.md"), "no other can be used"),
+        (str(EXAMPLE.parent.parent / "tests/data/ava.mp4"), "no other can be used"),
+        (str(upload), "no longer on the server"),
     ):
         answer = dance(path)
-        assert "event: error" in answer and "complete" not in answer, answer
+        assert "event: error" in answer and message in answer and "complete" not in answer, answer
     large = write_wav(tmp_path / "large.wav", clicks(30.0))
     with large.open("rb") as file:
         answer = httpx.post(
@@ -357,8 +364,14 @@ def test_a_song_is_uploaded_or_refused(guarded, client, tmp_path):
     assert answer.status_code == 413
 
 
+def test_a_call_that_is_not_known_is_told(guarded, client):
+    for path in ("call/dance/x", "queue/data?session_hash=x"):
+        answer = fetch(f"{guarded.url}/gradio_api/{path}", cookies=client.cookies)
+        assert "404" in answer.text, path
+
+
 def test_a_visitor_who_leaves_takes_the_job_along(guarded, client):
-    (example,) = guarded.temporary.glob("dancing-studio-*/song.ogg")
+    (example,) = guarded.temporary.glob(".dancing-*/song.ogg")
     song = {"path": str(example), "meta": {"_type": "gradio.FileData"}}
     before = guarded.jobs()
     asked = ask(guarded, client, song, 2)
@@ -367,11 +380,15 @@ def test_a_visitor_who_leaves_takes_the_job_along(guarded, client):
     until(lambda: guarded.jobs() == before, 30)
 
 
-def test_a_killed_server_leaves_nothing_for_long(tmp_path):
+def test_a_killed_server_leaves_nothing_for_long(tmp_path, monkeypatch):
     with studio(tmp_path) as first:
         client = Client(first.url, verbose=False)
         client.submit(song=handle_file(EXAMPLE), scene=None, api_name="/dance")
         until(first.jobs, 30)
         first.process.kill()
         first.process.wait()
+    (left,) = tmp_path.glob(".dancing-*")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with Workspace(3600):
+        assert not left.exists(), "gone as the next one starts, however fresh"
     assert not [path for path in Path.cwd().rglob("*.partial*")]

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from dancing.studio.limits import FILES
 from media import EXAMPLE, dancing
 from studio import studio, until
 from videos import AVA
@@ -179,6 +180,34 @@ def test_what_is_found_in_a_video_is_shown(visit):
     page.locator("#videos").get_by_role("button", name="Clear").click()
     page.locator("#learn").click()
     expect(page.get_by_test_id("toast-body")).to_contain_text("choose one video or more")
+
+
+def test_too_many_files_at_a_time_are_told(visit, tmp_path):
+    films = [tmp_path / f"{number}.mp4" for number in range(FILES + 1)]
+    for film in films:
+        film.write_bytes(b"film" * 100_000)
+    page = visit()
+    page.get_by_role("tab", name="Learn").click()
+    page.locator("#videos input[type=file]").set_input_files(films)
+    expect(page.get_by_test_id("toast-body")).to_contain_text("At most 20 files at a time")
+
+
+def test_who_knows_the_password_gets_in(browser, tmp_path):
+    with studio(tmp_path, "--auth", "ann:secret") as server:
+        page = browser.new_page()
+        page.set_default_timeout(SECONDS)
+        page.goto(server.url)
+        expect(page.locator("body")).to_contain_text("After 10 wrong passwords, wait a minute")
+        for password in ("guess", "secret"):
+            page.locator("input").first.fill("ann")
+            page.locator("input[type=password]").fill(password)
+            page.get_by_role("button", name="Login").click()
+            if password == "guess":
+                expect(page.locator("body")).to_contain_text("Incorrect")
+        expect(page.locator("#go")).to_be_visible(timeout=SECONDS)
+        dance(page)
+        expect(page.locator("#video video")).to_be_visible(timeout=SECONDS)
+        page.close()
 
 
 @pytest.mark.parametrize("tab", ["Dance", "Compare", "Learn"])

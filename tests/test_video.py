@@ -2,6 +2,7 @@
 
 import warnings
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -9,8 +10,12 @@ import pytest
 
 from dancing.errors import DancingError, DancingWarning
 from dancing.media import SAMPLE_RATE
+from dancing.media.colour import HLG, PQ, to_screen
+from dancing.media.container import open_media
+from dancing.media.picture import turned
 from dancing.media.sound import load_audio
-from dancing.media.video import VideoWriter, ahead, probe, read_frames, resize
+from dancing.media.video import VideoWriter, _decode, _turn, ahead, probe, read_frames, resize
+from media import Recorder
 from videos import AVA, plain, sine, sound_of, turn, write_video
 
 
@@ -27,15 +32,182 @@ def test_probe():
     assert info.duration == pytest.approx(3, abs=0.1)
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_rotation_is_obeyed(tmp_path, degrees):
-    video = turn(write_video(tmp_path / "turned.mp4", [corners()] * 3), degrees)
-    expected = np.rot90(corners(), -degrees // 90)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_turned_and_mirrored_videos_are_upright(tmp_path, suffix, mirrored, degrees):
+    """As players show them: mirrored left to right if at all, then turned clockwise."""
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    side = -1 if mirrored else 1
+    matrix = np.array([side * cos, side * sin, 0, -sin, cos, 0, 0, 0, 2**14]) << 16
+    video = write_video(tmp_path / f"v{suffix}", [corners()] * 3, matrix=matrix.tolist())
+    expected = np.rot90(corners()[:, ::side], -degrees // 90)
     (frame, *_) = read_frames(video)
-    assert frame.shape == expected.shape
+    assert frame.shape == expected.shape and frame.flags.c_contiguous
     assert (probe(video).height, probe(video).width) == expected.shape[:2]
     assert np.abs(frame.astype(int) - expected).mean() < 3
     assert next(read_frames(video, height=24)).shape[0] == 24
+
+
+@pytest.mark.parametrize("rotation", [0, 90, -180, -90])
+def test_videos_with_unknown_notes_are_upright(rotation):
+    """Where PyAV cannot tell the matrix, as in 3D videos, it still tells the rotation."""
+
+    class Frame:
+        def __init__(self):
+            self.rotation = rotation
+
+        @property
+        def side_data(self):
+            raise ValueError("31 is not a valid Type")
+
+    found = turned(corners(), *_turn(Frame()))
+    np.testing.assert_array_equal(found, np.rot90(corners(), rotation // 90))
+
+
+RAMP = np.linspace(20, 220, 50)
+"""Shades of pictures that get lighter: their order, and which is shown when, can be seen."""
+
+
+def ramp_of(video, fps, **options):
+    """The shades of a video, and how far each is from the one that should be shown then."""
+    found = np.array([frame.mean() for frame in read_frames(video, fps, **options)])
+    return found, np.abs(found - RAMP[: len(found)]).max()
+
+
+@pytest.mark.parametrize("name", ["b.avi", "b.ts", "b.h264", "b.m4v", "b.mjpeg", "b.obu"])
+def test_pictures_come_in_order_whatever_their_times(tmp_path, name):
+    """Also where the container has times of decoding only (AVI), or none (bare streams)."""
+    codec = {"b.m4v": "mpeg4", "b.mjpeg": "mjpeg", "b.obu": "libsvtav1"}.get(name, "libx264")
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = 64, 64
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        if codec == "libx264":
+            stream.options = {"bf": "3", "b_strategy": "0", "crf": "5", "preset": "veryfast"}
+        elif codec == "mpeg4":
+            stream.options = {"bf": "2", "qmin": "1", "qmax": "2"}
+        for shade in RAMP:
+            frame = av.VideoFrame.from_ndarray(plain(shade, size=(64, 64))[0], format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    told = Recorder()
+    found, off = ramp_of(path, 25, listener=told)
+    assert len(found) == len(RAMP) and off < 3
+    untimed = name == "b.h264"
+    assert (told.notes != []) == untimed
+    assert not untimed or "25 pictures a second" in told.notes[0]
+    assert probe(path).fps == 25
+
+
+def test_times_that_fall_back_go_on(tmp_path):
+    """Two recordings of a transport stream, joined."""
+    one, two = (
+        write_video(tmp_path / f"{k}.ts", [plain(s)[0] for s in half], fps=25)
+        for k, half in enumerate((RAMP[:25], RAMP[25:]))
+    )
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(one.read_bytes() + two.read_bytes())
+    found, off = ramp_of(joined, 25)
+    assert len(found) == len(RAMP) and off < 6
+
+
+def test_a_track_that_begins_later_does_no_harm():
+    """PyAV has no stream for its packets, and ends."""
+
+    class Container:
+        packets = iter([["a"], None, ["b", "c"], None, []])
+
+        def demux(self, stream):
+            for frames in self.packets:
+                if frames is None:
+                    raise IndexError("list index out of range")
+                yield SimpleNamespace(decode=lambda frames=frames: frames)
+
+    assert list(_decode(Container(), None, "late.flv", Recorder())) == ["a", "b", "c"]
+
+
+def test_a_picture_is_not_held_for_ever(tmp_path, monkeypatch):
+    path = tmp_path / "gap.mkv"
+    write_video(path, plain(50, 2) + plain(200, 2), times=[0, 1, 59, 360_000])
+    told = Recorder()
+    assert len(list(read_frames(path, listener=told))) == 59 * 30 + 1
+    assert "without pictures for 359941 s" in told.notes[0] and "after 59.0 s" in told.notes[0]
+    assert probe(path).duration == 6 * 3600
+    write_video(path, plain(50, 4), times=[0, 1, 2, 3])
+    monkeypatch.setattr("dancing.media.video.LONGEST", 2.0)
+    assert len(list(read_frames(path, listener=told))) == 61
+    assert "what comes after 2.0 s is left out" in told.notes[1]
+
+
+def test_pictures_that_are_too_large_are_refused(tmp_path, monkeypatch):
+    """Before they are decoded, also when the file is opened."""
+    video = write_video(tmp_path / "v.mp4", [corners()] * 3)
+    with pytest.raises(DancingError, match=r"v\.mp4: would become 8\d+x6\d+"):
+        next(read_frames(video, height=6000))
+    monkeypatch.setattr("dancing.media.video.MOST_PIXELS", 64 * 48 - 1)
+    for reads in (probe, lambda path: next(read_frames(path, listener=Recorder()))):
+        with pytest.raises(DancingError, match=r"v\.mp4: no picture .*million pixels"):
+            reads(video)
+    huge = tmp_path / "huge.avi"
+    with av.open(str(huge), "w") as container:
+        stream = container.add_stream("png", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 6000, 6000, "gray"
+        frame = av.VideoFrame(6000, 6000, "gray")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(huge), options={"max_pixels": str(6000 * 6000)}) as container:
+        assert container.streams.video[0].width == 6000
+    with open_media(huge) as container:
+        assert container.streams.video[0].width == 0
+    with pytest.raises(DancingError, match="no picture"):
+        probe(huge)
+
+
+@pytest.mark.parametrize(
+    ("size", "matrix", "tag"),
+    [((64, 718), 5, 2), ((64, 720), 1, 2), ((1280, 64), 1, 2), ((64, 48), 1, 1), ((64, 720), 5, 5)],
+)
+def test_colours_without_a_name_are_what_players_take(tmp_path, size, matrix, tag):
+    """BT.709 (1) from 720 lines or 1280 columns on, else BT.601 (5)."""
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.codec_context.colorspace = tag
+        colour = np.broadcast_to(np.uint8([200, 40, 60]), (*size[::-1], 3))
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(colour), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=1)
+        frame.colorspace = tag
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert np.abs(next(read_frames(path)).mean((0, 1)) - [200, 40, 60]).max() < 5
+
+
+@pytest.mark.parametrize("transfer", [HLG, PQ])
+def test_hdr_becomes_ordinary(transfer):
+    """Grey stays grey, brighter stays brighter, and white paper is near white."""
+    codes = np.linspace(0, 65535, 200).astype(np.uint16)
+    grey = to_screen(np.tile(codes[None, :, None], (2, 1, 3)), 9, transfer)[0].astype(int)
+    assert np.ptp(grey, axis=1).max() <= 1
+    assert (np.diff(grey[:, 0]) >= 0).all() and grey[0, 0] == 0 and grey[-1, 0] == 255
+    paper = {HLG: 0.75, PQ: 0.58}[transfer]  # 203 candelas a square metre
+    assert 225 < grey[round(paper * 199), 0] < 245
+    red = to_screen(np.uint16([[[0.6 * 65535, 0.2 * 65535, 0.2 * 65535]]]), 9, transfer)[0, 0]
+    assert red[0] > 1.5 * red[1] and red[0] > 1.5 * red[2]
+
+
+def test_hdr_video_is_not_washed_out(tmp_path):
+    """A BT.2020 red in HLG, of a phone, comes out as the red that it is."""
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": HLG, "color_range": 1}
+    video = write_video(
+        tmp_path / "hlg.mp4", plain((150, 60, 40), 3), pix_fmt="yuv420p10le", **tags
+    )
+    found = next(read_frames(video)).mean((0, 1))
+    expected = to_screen(np.uint16([[[150, 60, 40]]]) * np.uint16(257), 9, HLG)[0, 0]
+    assert np.abs(found - expected).max() < 8
+    assert found[0] - found[2] > 120
 
 
 @pytest.mark.parametrize("fps", [24, 25, 30, 60])
@@ -252,6 +424,9 @@ def test_transparency_is_written(tmp_path, suffix, codec, sound, tolerance):
         assert container.streams.audio[0].codec_context.name == sound
         assert container.duration / av.time_base == pytest.approx(1.5, abs=1 / 30)
         assert suffix == ".mov" or stream.metadata["ALPHA_MODE"] == "1"
+    if suffix == ".mov":
+        clear = next(read_frames(path))[:, 0].mean()
+        assert clear > 250  # white, where it is transparent
     found = np.stack([frame.to_ndarray(format="rgba") for frame in frames]).astype(int)
     expected = np.stack(list(fading(45))).astype(int)
     assert found.shape == expected.shape

@@ -13,10 +13,22 @@ _CLOCK = 9000  # ticks a second of the videos made here
 _SOUND_RATE = 44100
 
 
-def write_video(path, frames, times=None, fps=30, sound=None, sound_start=0.0, pixel=None):
+def write_video(
+    path,
+    frames,
+    times=None,
+    fps=30,
+    sound=None,
+    sound_start=0.0,
+    pixel=None,
+    clock=_CLOCK,
+    matrix=None,
+    **context,
+):
     """Write a video: frames (H, W, 3) uint8 shown at `times` (default k / fps), and a (N,) sound.
 
-    `pixel` is the shape of a pixel, width over height.
+    `pixel` is the shape of a pixel, width over height; `clock` the ticks a second; `matrix` how the
+    video is to be shown; `context` holds properties of the codec's context, such as colour tags.
     """
     frames = list(frames)
     times = [k / fps for k in range(len(frames))] if times is None else times
@@ -29,7 +41,11 @@ def write_video(path, frames, times=None, fps=30, sound=None, sound_start=0.0, p
         if pixel is not None:
             video.codec_context.sample_aspect_ratio = pixel
         video.options = {"preset": "veryfast", "crf": "16"}
-        video.time_base = video.codec_context.time_base = Fraction(1, _CLOCK)
+        video.time_base = video.codec_context.time_base = Fraction(1, clock)
+        for name, value in context.items():
+            setattr(video.codec_context, name, value)
+        if matrix is not None:
+            video.set_display_matrix(matrix)
         if sound is not None:
             audio = container.add_stream("aac", rate=_SOUND_RATE, layout="mono")
             samples = av.AudioFrame.from_ndarray(
@@ -39,7 +55,9 @@ def write_video(path, frames, times=None, fps=30, sound=None, sound_start=0.0, p
             samples.time_base = Fraction(1, _SOUND_RATE)
         for picture, time in zip(frames, times, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame.pts, frame.time_base = round(time * _CLOCK), Fraction(1, _CLOCK)
+            if "colorspace" in context:
+                frame = frame.reformat(format=video.pix_fmt, dst_colorspace=context["colorspace"])
+            frame.pts, frame.time_base = round(time * clock), Fraction(1, clock)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if sound is not None:

@@ -7,13 +7,17 @@ The rungs below it, each usable alone: `load_song`, `Choreographer`, `Dancer`. N
 when first used, so that `import dancing` costs nothing.
 """
 
+from __future__ import annotations
+
 import os
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from dancing.version import VERSION
 
+# Not from typing: nothing is imported here that takes time, in which Ctrl-C would show a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from dancing.body.poses import PoseSequence
     from dancing.bundle import Bundle
     from dancing.data.dataset import Dataset, DatasetWriter
@@ -58,6 +62,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'dancing' has no attribute '{name}'")
+    from importlib import import_module
+
     return getattr(import_module(f"dancing.{_HOMES[name]}"), name)
 
 

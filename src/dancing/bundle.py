@@ -153,10 +153,12 @@ class Bundle:
         for name, tensor in card.inputs.items():
             sides |= tensor.sides(inputs[name].shape)
         for (name, tensor), array in zip(card.outputs.items(), found, strict=True):
-            if array.shape != (shape := tensor.sized(sides)):
+            # A side that is neither given nor an input's is as it comes.
+            fits = array.ndim == len(tensor.shape)
+            if not fits or array.shape != tensor.sized(tensor.sides(array.shape) | sides):
                 raise DancingError(
                     f"{self.path}: the {stage} model returns {name} of shape {array.shape}, not "
-                    f"{shape}"
+                    f"{tensor}"
                 )
             if array.dtype.kind == "f" and not (np.abs(array) <= _LARGEST).all():
                 raise DancingError(
@@ -190,6 +192,8 @@ class Bundle:
         if stage == "motion":
             # So small that more threads gain nothing; and of one, the sums have one order.
             options.intra_op_num_threads = 1
+        # A plan of the memory for every shape of input that comes costs more than it saves.
+        options.enable_mem_pattern = False
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         available = onnxruntime.get_available_providers()
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from dancing.errors import DancingError, explained
+from dancing.files import cache_folder, from_pipe, is_pipe
 from dancing.listener import Listener
+from dancing.signals import end_in_order, leave_at_once
 from dancing.version import VERSION
 
 if TYPE_CHECKING:
@@ -66,13 +68,15 @@ def _root(
 @app.command()
 def generate(
     songs: Annotated[
-        list[Path] | None, typer.Argument(help="Songs: audio or video files, or folders of them.")
+        list[Path] | None,
+        typer.Argument(help="Songs: audio or video files, or folders of them; '-' is piped in."),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--output",
+            metavar="PATH",
             help="OUT.mp4|.mov|.webm, a folder, or OUT.npz|.json|.csv for poses only.",
         ),
     ] = None,
@@ -121,7 +125,7 @@ def generate(
     """Make a dance video with sound from each song."""
     from dancing import pipeline
 
-    jobs = pipeline.plan(songs or [], output, poses_from, background)
+    jobs = pipeline.plan(songs or [], output, poses_from, background, _Notes())
     if poses is not None and len(jobs) > 1:
         raise DancingError("--poses names one file, but there are several songs")
     failures = []
@@ -130,9 +134,14 @@ def generate(
             typer.echo(f"{target}: exists, skipped")
             continue
         try:
-            with _following(str((song or poses_from or target).name)) as listener:
+            with ExitStack() as stack:
+                listener = stack.enter_context(_following(str((song or poses_from or target).name)))
+                read = song
+                if song is not None and is_pipe(song):
+                    read = stack.enter_context(from_pipe(song, target.parent))
+                    listener.names[str(read)] = str(song)
                 pipeline.generate(
-                    song,
+                    read,
                     target,
                     dancer=dancer,
                     motion=motion,
@@ -150,10 +159,11 @@ def generate(
                     duration=duration,
                     listener=listener,
                 )
-            typer.echo(target)
-        except DancingError as error:
-            failures.append(str(error))
+        except (DancingError, OSError, MemoryError) as error:
+            failures.append(_line(error))
             _complain(error)
+        else:
+            typer.echo(target)
     if failures and len(jobs) > 1:
         typer.echo(f"{len(failures)} of {len(jobs)} songs failed:", err=True)
         for failure in failures:
@@ -457,12 +467,17 @@ def serve(
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Everybody who reaches the server may use it.")
     ] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="A name that visitors reach it by; may be given again."),
+    ] = None,
     dancers: Annotated[
         list[Path] | None,
         typer.Option("--dancer", help="A bundle to offer as well; may be given again."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Dances made at a time.")] = 1,
     max_upload: Annotated[int, typer.Option(min=1, help="Megabytes of one file.")] = 200,
+    max_space: Annotated[int, typer.Option(min=1, help="Megabytes of all files together.")] = 8000,
     max_seconds: Annotated[int, typer.Option(min=1, help="Length of a dance.")] = 600,
     max_minutes: Annotated[int, typer.Option(min=2, help="Time to learn a dancer.")] = 60,
     keep: Annotated[float, typer.Option(min=1, help="Minutes that files are kept.")] = 60.0,
@@ -475,7 +490,8 @@ def serve(
         port=port,
         auth=auth,
         no_auth=no_auth,
-        limits=studio.Limits(jobs, max_upload, max_seconds, max_minutes, keep),
+        names=names or [],
+        limits=studio.Limits(jobs, max_upload, max_space, max_seconds, max_minutes, keep),
         dancers=dancers or [],
         ready=lambda address: typer.echo(f"The studio is at {address}; Ctrl+C ends it."),
     )
@@ -484,31 +500,71 @@ def serve(
 def main() -> NoReturn:
     """Run the command line; errors for people become one line and exit code 1."""
     warnings.simplefilter("ignore")  # notes for people come by a listener
-    # A polite end: temporary files are removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # a file may have any name
+    _keep_caches_together()
     try:
-        app()
-    except (DancingError, ModuleNotFoundError) as error:
-        _complain(explained(error))
-    except KeyboardInterrupt:
+        try:
+            end_in_order()
+            app()
+        except (DancingError, ImportError, OSError, MemoryError) as error:
+            _complain(error)
+        finally:
+            leave_at_once()
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer makes the latter of the former.
+        if isinstance(end, SystemExit) and end.code != 130:
+            raise
         typer.echo("stopped", err=True)
         sys.exit(130)
-    except OSError as error:
-        _complain(f"{error.filename or 'system'}: {error.strerror or error}")
     sys.exit(1)
 
 
-def _complain(error: DancingError | str) -> None:
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+def _keep_caches_together() -> None:
+    """Have libraries keep what they store for next time in our cache folder, and nowhere else."""
+    for name, library in (("MPLCONFIGDIR", "matplotlib"), ("TORCHINDUCTOR_CACHE_DIR", "torch")):
+        os.environ.setdefault(name, str(cache_folder() / library))
+
+
+def _complain(error: Exception) -> None:
+    typer.echo(f"error: {_line(error)}", err=True)
+
+
+def _line(error: Exception) -> str:
+    """What is said of an error, in one line.
+
+    Raises:
+        ModuleNotFoundError: the error itself, when a part of the program is missing.
+    """
+    if isinstance(error, DancingError | ModuleNotFoundError):
+        text = str(explained(error))
+    elif isinstance(error, ImportError):
+        cause: BaseException = error
+        while deeper := cause.__cause__ or cause.__context__:
+            cause = deeper
+        text = f"{error.name or 'a library'}: cannot be loaded ({cause})"
+    elif isinstance(error, OSError):
+        text = f"{error.filename or 'system'}: {error.strerror or error}"
+    else:
+        text = "there is not enough memory"
+    return " ".join(text.split())
 
 
 class _Notes(Listener):
-    """Prints each note once: a song is read twice, for its features and for the video's sound."""
+    """Prints each note once: a song is read twice, for its features and for the video's sound.
+
+    Attributes:
+        names: for temporary files, what people call them.
+    """
 
     def __init__(self) -> None:
+        self.names: dict[str, str] = {}
         self._shown: set[str] = set()
 
     def note(self, text: str) -> None:
+        for path, name in self.names.items():
+            text = text.replace(path, name)
         if text not in self._shown:
             self._shown.add(text)
             typer.echo(f"note: {text}", err=True)
@@ -517,19 +573,20 @@ class _Notes(Listener):
 class _Bars(_Notes):
     """Shows a progress bar, with the time left, for each stage."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Progress, title: str) -> None:
         super().__init__()
         self._bars = bars
+        self._title = title
         self._tasks: dict[str, Any] = {}
 
     def progress(self, stage: str, done: int, total: int | None) -> None:
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total)
+            self._tasks[stage] = self._bars.add_task(f"{self._title}: {stage}", total=total)
         self._bars.update(self._tasks[stage], completed=done, total=total)
 
 
 @contextmanager
-def _following(title: str) -> Iterator[Listener]:
+def _following(title: str) -> Iterator[_Notes]:
     """Notes, and progress bars where there is a terminal."""
     if not sys.stderr.isatty():
         yield _Notes()
@@ -544,11 +601,11 @@ def _following(title: str) -> Iterator[Listener]:
     )
 
     columns = (
-        TextColumn(f"{title}: {{task.description}}"),
+        TextColumn("{task.description}", markup=False),  # a name may look like markup
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield _Bars(bars)
+        yield _Bars(bars, title)

@@ -16,7 +16,6 @@ _EXTRA_OF = {
     "safetensors": "train",
     "tensorboard": "train",
     "matplotlib": "plot",
-    "mediapipe": "extract",
     "gradio": "web",
 }
 

@@ -26,7 +26,7 @@ from dancing.bundle import CARD
 from dancing.card import Card, Parent, StageCard, TrainingStep, weights_id
 from dancing.errors import DancingError
 from dancing.family import family
-from dancing.files import replace_folder
+from dancing.files import replace_folder, temporary_folder
 from dancing.media import FPS, SAMPLE_RATE
 from dancing.music.mfcc import HOP_LENGTH, N_FFT, N_MFCC
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
@@ -314,8 +314,8 @@ def write_bundle(files: dict[str, bytes], output: Path) -> None:
     place = output.resolve()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".bundle-", dir=place.parent) as scratch:
-            made = Path(scratch) / place.name
+        with temporary_folder(place.parent) as scratch:
+            made = scratch / place.name
             if output.suffix == ".zip":
                 with zipfile.ZipFile(made, "w") as archive:
                     for name, content in files.items():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from dancing.body.poses import Placement, PoseSequence
     from dancing.card import StageCard
+    from dancing.rows import Rows
 
 STAGES = ("motion", "image")
 
@@ -42,6 +43,7 @@ class MotionRuntime(Protocol):
         energy: float,
         keep: PoseSequence | None,
         start_pose: PoseSequence | None,
+        world: Rows | None,
     ) -> PoseSequence:
         """A dance; see `dancing.motion.choreographer.Choreographer`."""
 

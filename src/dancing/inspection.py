@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.body import pose_files
+from dancing.body import foreign_poses, pose_files
 from dancing.body.drawing import draw_skeleton
 from dancing.body.poses import PoseSequence
 from dancing.body.skeleton import LEFT_ARM, LEFT_LEG, RIGHT_ARM
@@ -20,6 +20,7 @@ from dancing.data.dataset import Clip, Dataset
 from dancing.errors import DancingError
 from dancing.family import STAGES
 from dancing.files import write_then_rename
+from dancing.listener import Listener, Silent
 from dancing.media.video import probe, read_frames, resize
 
 if TYPE_CHECKING:
@@ -50,14 +51,26 @@ def describe(path: str | Path) -> list[str]:
         with Dataset(path) as data:
             total = sum(clip.duration for clip in data)
             return [f"{path}: {len(data)} clips, {total:.1f} s", *map(_clip_line, data)]
-    sequence = PoseSequence.load(path)
+    notes = _Notes()
+    sequence = PoseSequence.load(path, notes)
     extras = [name for name in ("visibility", "world") if getattr(sequence, name) is not None]
     beats = "no beats" if sequence.beats is None else f"{len(sequence.beats)} beats"
     return [
         f"{path}: {len(sequence)} poses at {sequence.fps:g} fps, {sequence.duration:.1f} s, "
         f"{beats}, picture {sequence.aspect:.3f} wide for 1 high"
-        + (f", with {' and '.join(extras)}" if extras else "")
+        + (f", with {' and '.join(extras)}" if extras else ""),
+        *notes.lines,
     ]
+
+
+class _Notes(Listener):
+    """Keeps notes as lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(f"note: {text}")
 
 
 def plot(path: str | Path, output: str | Path) -> None:
@@ -81,7 +94,7 @@ def plot(path: str | Path, output: str | Path) -> None:
             clip = data.clips[0]
             figure = _figure(clip.poses, f"{path.name}: {clip.name}", clip)
     else:
-        figure = _figure(PoseSequence.load(path), path.name, None)
+        figure = _figure(PoseSequence.load(path, Silent()), path.name, None)
     with write_then_rename(output) as temporary:
         figure.savefig(temporary, dpi=110)
 
@@ -174,7 +187,7 @@ def _figure(sequence: PoseSequence, title: str, clip: Clip | None) -> Figure:
 
 
 def _kind(path: Path) -> str:
-    if path.suffix.lower() in pose_files.SUFFIXES:
+    if path.suffix.lower() in pose_files.SUFFIXES or foreign_poses.is_folder(path):
         return "poses"
     if path.suffix.lower() in dataset.SUFFIXES:
         return "dataset"

@@ -8,6 +8,7 @@ Work goes on in a folder beside the output, OUTPUT.learning: what was chosen of 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -19,15 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.bundle import Bundle
+from dancing.bundle import CARD, Bundle
 from dancing.data.dataset import Clip, Dataset, DatasetWriter, Packed
 from dancing.data.footage import clothes, fitting_height, length, missing_parts, steady_scenes
+from dancing.data.pose_model import model_path
 from dancing.data.prepare import prepare
 from dancing.errors import DancingError
 from dancing.evaluation import image as image_evaluation
 from dancing.export import check_output, export, write_bundle
 from dancing.family import family
-from dancing.files import VIDEO_SUFFIXES, expand, write_then_rename
+from dancing.files import VIDEO_SUFFIXES, expand, fitted, only_one, write_then_rename
 from dancing.listener import Listener, Renamed
 from dancing.media.video import probe
 from dancing.training.checkpoint import CHECKPOINT
@@ -94,13 +96,13 @@ def learn(
 
     Raises:
         DancingError: when the videos do not fit: nobody in them, too short, a camera that moves,
-            different clothes; or when other work lies in the folder.
+            different clothes; or when other work lies in the folder, or goes on in it.
     """
     began = time.monotonic()
     listener = listener or Listener()
     output = Path(output)
     check_output(output)
-    files = expand(videos, VIDEO_SUFFIXES, "videos")
+    files = expand(videos, VIDEO_SUFFIXES, "videos", listener)
     bundle = Bundle(start)
     for stage in ("image", "motion") if moves else ("image",):
         bundle.stage(stage)
@@ -109,61 +111,63 @@ def learn(
             if not probe(file).has_sound:
                 raise DancingError(f"{file}: has no sound, but moves are learned with their music")
     work = working_folder(output)
-    kept, held_out = work / "kept.h5", work / "held_out.h5"
-    plan = _plan(work, files, bundle)
-    if "notes" not in plan:
-        plan["notes"], plan["seconds"] = _gather(files, work, minutes, listener, kept, held_out)
-        plan["spent"] = (time.monotonic() - began) / 60
-        _save(work, plan)
-    left = max(_LEAST, minutes * (1 - _RESERVED) - _RESERVE - plan["spent"])
-    runs = [work / "image"]
-    listener.progress("learning the look", 0, 100)
-    train(
-        "image",
-        [kept],
-        runs[0],
-        settings=_IMAGE_SETTINGS,
-        minutes=left * (1 - _MOVES) if moves else left,
-        **_training(runs[0], start, device),
-        listener=Renamed(listener, lambda _: "learning the look"),
-    )
-    if moves:
-        runs.append(work / "motion")
+    with only_one(work):
+        kept, held_out = work / "kept.h5", work / "held_out.h5"
+        plan = _plan(work, files, bundle)
+        if "notes" not in plan:
+            plan["notes"], plan["seconds"] = _gather(files, work, minutes, listener, kept, held_out)
+            plan["spent"] = (time.monotonic() - began) / 60
+            _save(work, plan)
+        left = max(_LEAST, minutes * (1 - _RESERVED) - _RESERVE - plan["spent"])
+        runs = [work / "image"]
+        listener.progress("learning the look", 0, 100)
         train(
-            "motion",
+            "image",
             [kept],
-            runs[1],
-            settings=_MOTION_SETTINGS,
-            minutes=left * _MOVES,
-            **_training(runs[1], start, device),
-            listener=Renamed(listener, lambda _: "learning the moves"),
+            runs[0],
+            settings=_IMAGE_SETTINGS,
+            minutes=left * (1 - _MOVES) if moves else left,
+            **_training(runs[0], start, device),
+            listener=Renamed(listener, lambda _: "learning the look"),
         )
-    listener.progress("export", 0, 1)
-    made = export(
-        runs,
-        work / "bundle",
-        name=output.stem,
-        licence="as agreed with the person filmed",
-        data=f"made from {', '.join(file.name for file in files)} ({plan['seconds']:.1f} s of it, "
-        f"the last fifth held out), starting from '{bundle.name}'",
-    )
-    listener.progress("export", 1, 1)
-    report = image_evaluation.evaluate(
-        made,
-        [held_out],
-        train_data=[kept],
-        frames=_SCORED,
-        listener=Renamed(listener, lambda _: "evaluation"),
-    )
-    report.save_to_card(Bundle(made), "image", family("image").name)
-    write_bundle({file.name: file.read_bytes() for file in made.iterdir()}, output)
-    shutil.rmtree(work)
-    return Learned(output, report, plan["notes"])
+        if moves:
+            runs.append(work / "motion")
+            train(
+                "motion",
+                [kept],
+                runs[1],
+                settings=_MOTION_SETTINGS,
+                minutes=left * _MOVES,
+                **_training(runs[1], start, device),
+                listener=Renamed(listener, lambda _: "learning the moves"),
+            )
+        listener.progress("export", 0, 1)
+        made = export(
+            runs,
+            work / "bundle",
+            name=output.stem,
+            licence="as agreed with the person filmed",
+            data=f"made from {', '.join(file.name for file in files)} ({plan['seconds']:.1f} s of "
+            f"it, the last fifth held out), starting from '{bundle.name}'",
+        )
+        listener.progress("export", 1, 1)
+        report = image_evaluation.evaluate(
+            made,
+            [held_out],
+            train_data=[kept],
+            frames=_SCORED,
+            listener=Renamed(listener, lambda _: "evaluation"),
+        )
+        report.save_to_card(Bundle(made), "image", family("image").name)
+        names = (CARD, *Bundle(made).card.files)
+        write_bundle({name: (made / name).read_bytes() for name in names}, output)
+        shutil.rmtree(work)
+        return Learned(output, report, plan["notes"])
 
 
 def working_folder(output: str | Path) -> Path:
     """Where unfinished work on a bundle lies."""
-    return Path(output).with_name(f"{Path(output).name}.learning")
+    return Path(output).with_name(fitted(Path(output).name, ".learning"))
 
 
 def previews_folder(output: str | Path) -> Path:
@@ -193,7 +197,7 @@ def _training(run: Path, start: str | Path, device: str) -> dict[str, Any]:
 def _plan(work: Path, files: Sequence[Path], bundle: Bundle) -> dict[str, Any]:
     """What is being learned here, to tell whether to go on or to refuse."""
     try:
-        inputs = [[str(file.resolve()), file.stat().st_size] for file in files]
+        inputs = [[os.path.realpath(file), file.stat().st_size] for file in files]
     except OSError as error:
         raise DancingError(f"{error.filename}: no such file") from error
     wanted = {"videos": inputs, "from": str(bundle.path)}
@@ -240,6 +244,7 @@ def _gather(
                 "more would need more --minutes"
             )
     listener.progress("looking", 0, 1)
+    model_path(listener)
     height = fitting_height(files, most)
     listener.progress("looking", 1, 1)
     with ExitStack() as stack:

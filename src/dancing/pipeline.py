@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ import numpy as np
 
 from dancing.body import pose_files
 from dancing.body.poses import PoseSequence
+from dancing.body.skeleton import N_LANDMARKS
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
-from dancing.files import MEDIA_SUFFIXES, expand
+from dancing.files import MEDIA_SUFFIXES, expand, fitted, is_pipe
 from dancing.image.background import TRANSPARENT, Background
 from dancing.image.dancer import Dancer
 from dancing.listener import Listener
 from dancing.media import FPS
-from dancing.media.video import VideoWriter, check_output
+from dancing.media.video import OUTPUT_SUFFIXES, VideoWriter, check_output, is_generated
 from dancing.motion.choreographer import Choreographer
 from dancing.motion.flow.stage import kept_exactly
-from dancing.music.song import Song, load_song
+from dancing.music.song import load_song
+from dancing.rows import Rows, release
 
 
 def plan(
@@ -29,8 +32,12 @@ def plan(
     output: str | Path | None,
     poses_from: str | Path | None = None,
     background: str | Path | None = None,
+    listener: Listener | None = None,
 ) -> list[tuple[Path | None, Path]]:
     """Which song becomes which file.
+
+    Videos that were generated are no songs of a folder, nor where others are named beside them: so
+    the same call in the same folder does the same again.
 
     Args:
         songs: songs, or folders of them.
@@ -38,42 +45,84 @@ def plan(
             video named like its song.
         poses_from: a pose file; then there may be no song.
         background: as for `generate`; a transparent one makes .webm of what is named here.
+        listener: told of what in a folder is not taken.
 
     Returns:
         Pairs of a song (None if there is only a pose file) and its output.
 
     Raises:
-        DancingError: when there is no song, or one file is named for several songs.
+        DancingError: when there is no song, one file is named for several songs, or the output is
+            named like a file but is a folder, or the other way round.
     """
-    found: list[Path | None] = [*expand(songs, MEDIA_SUFFIXES, "songs")]
+    listener = listener or Listener()
+    found: list[Path | None] = [*_songs(songs, listener)]
     if not found:
         if poses_from is None:
             raise DancingError("a song is needed, or poses to draw (--poses-from)")
         found = [None]
-    if output is None:
-        folder = Path()
-    elif Path(output).is_dir() or str(output).endswith(("/", os.sep)) or not Path(output).suffix:
-        folder = Path(output)
-    elif len(found) == 1:
-        return [(found[0], Path(output))]
-    else:
-        raise DancingError(
-            f"{output}: is one file, but there are {len(found)} songs; give a folder"
-        )
+    file = _named_file(output)
+    if file is not None:
+        if len(found) > 1:
+            raise DancingError(
+                f"{output}: is one file, but there are {len(found)} songs; give a folder"
+            )
+        return [(found[0], file)]
+    for song in found:
+        if song is not None and is_pipe(song):
+            raise DancingError(f"{song}: a pipe has no name; name the output, with -o OUT.mp4")
+    folder = Path(output or "")
     suffix = ".webm" if background == TRANSPARENT else ".mp4"
-    plain = [Path(song or poses_from or "").with_suffix(suffix).name for song in found]
+    stems = [Path(song or poses_from or "").stem for song in found]
     taken: set[str] = set()
     jobs = []
-    for song, name in zip(found, plain, strict=True):
+    for song, stem in zip(found, stems, strict=True):
         # Songs whose names differ in the suffix only keep it; equal names are numbered.
-        unique = name if plain.count(name) == 1 or song is None else f"{song.name}{suffix}"
-        stem, number = unique.removesuffix(suffix), 1
+        plain = stem if stems.count(stem) == 1 or song is None else song.name
+        unique, number = fitted(plain, suffix), 1
         while unique in taken:
             number += 1
-            unique = f"{stem}_{number}{suffix}"
+            unique = fitted(plain, f"_{number}{suffix}")
         taken.add(unique)
         jobs.append((song, folder / unique))
     return jobs
+
+
+def _songs(songs: Sequence[str | Path], listener: Listener) -> list[Path]:
+    """The songs meant; videos that were generated only where nothing else is named."""
+    dances: list[Path] = []
+
+    def is_dance(file: Path) -> bool:
+        if generated := is_generated(file):
+            dances.append(file)
+        return generated
+
+    found = expand(songs, MEDIA_SUFFIXES, "songs", listener, leave=is_dance)
+    if not all(map(is_generated, found)):
+        found = [song for song in found if not is_dance(song)]
+    if dances:
+        more = f" and {len(dances) - 1} more" if len(dances) > 1 else ""
+        listener.note(f"{dances[0]}{more}: made by this program, not taken for songs")
+    return found
+
+
+def _named_file(output: str | Path | None) -> Path | None:
+    """The file that the output is, or None where it is a folder.
+
+    Raises:
+        DancingError: where it is unclear which.
+    """
+    if output is None or str(output).endswith(("/", os.sep)):
+        return None
+    path = Path(output)
+    if str(path) == "-":
+        raise DancingError("-: what is made cannot go to standard output; name a file")
+    if not path.is_dir():
+        return path if path.suffix else None
+    if path.suffix.lower() in {*OUTPUT_SUFFIXES, *pose_files.SUFFIXES}:
+        raise DancingError(
+            f"{path}: is a folder named like a file; write {path}{os.sep} to put videos into it"
+        )
+    return None
 
 
 def generate(
@@ -143,30 +192,34 @@ def generate(
     drawer = Dancer(bundle, height)
     drawer.check(style, scene)
     given: PoseSequence | None = None
+    world: Rows | None = None
     if poses_from is not None:
-        sequence, body = _poses_from_file(poses_from, start, duration), None
+        sequence, body = _poses_from_file(poses_from, start, duration, listener), None
     elif song is None:
         raise DancingError("a song is needed, or poses to draw (--poses-from)")
     else:
-        listener.progress("listening", 0, 1)
-        music = load_song(song, start, duration, listener)
-        listener.progress("listening", 1, 1)
-        given = None if keep is None else PoseSequence.load(keep).resampled(FPS)
+        given = None if keep is None else PoseSequence.load(keep, listener).resampled(FPS)
+        world = None if keep is not None else Rows(N_LANDMARKS, 3)
         wishes = {
             "energy": energy,
             "keep": given,
-            "start_pose": None if start_pose is None else PoseSequence.load(start_pose),
+            "start_pose": None if start_pose is None else PoseSequence.load(start_pose, listener),
+            "world": world,
         }
-        sequence, body = _choreograph(music, song, bundle, motion, seed, wishes, drawer, listener)
+        sequence, body = _choreograph(
+            song, start, duration, bundle, motion, seed, wishes, drawer, listener
+        )
     if not as_is:
-        sequence = drawer.fit(sequence, body)
+        sequence = drawer.fit(sequence, body, in_place=True)
         if given is not None:
             sequence = kept_exactly(sequence, given.in_aspect(sequence.aspect))
     if poses_only:
-        sequence.save(output)
+        sequence.save(output, world)
         return output
     if poses is not None:
-        sequence.save(poses)
+        sequence.save(poses, world)
+    sequence = replace(sequence, world=None)  # is not drawn
+    release()
     size = drawer.frame_size(style)
     writer = VideoWriter(
         output, *size, sound=song, start=start, transparent=transparent, listener=listener
@@ -182,17 +235,18 @@ def _spare_inputs(
     inputs: Sequence[str | Path | None], outputs: Sequence[str | Path | None]
 ) -> None:
     """Refuse to write over what is read, or twice to one file."""
-    taken = {Path(path).resolve() for path in inputs if path is not None}
+    taken = {os.path.realpath(path) for path in inputs if path is not None}
     for path in outputs:
         if path is not None:
-            if Path(path).resolve() in taken:
+            if os.path.realpath(path) in taken:
                 raise DancingError(f"{path}: is an input or named twice; choose another output")
-            taken.add(Path(path).resolve())
+            taken.add(os.path.realpath(path))
 
 
 def _choreograph(
-    music: Song,
     song: str | Path,
+    start: float,
+    duration: float | None,
     bundle: Bundle,
     motion: str | Path | None,
     seed: int,
@@ -200,21 +254,29 @@ def _choreograph(
     drawer: Dancer,
     listener: Listener,
 ) -> tuple[PoseSequence, dict[str, float] | None]:
-    """Poses for the music, and the proportions of the body that they are of, if known."""
+    """Poses for the song, and the proportions of the body that they are of, if known.
+
+    What this took, features and motion model, is gone when pictures are drawn.
+    """
+    listener.progress("listening", 0, 1)
+    music = load_song(song, start, duration, listener)
+    release()
+    listener.progress("listening", 1, 1)
     if not len(music.beats):
         listener.note(f"{song}: found no beat; the dance follows the sound alone")
     if motion is None:
-        motion_bundle = bundle if bundle.has("motion") else Bundle("default")
-    else:
-        motion_bundle = Bundle(motion)
+        motion = bundle.path if bundle.has("motion") else "default"
+    motion_bundle = Bundle(motion)
     listener.progress("choreographing", 0, 1)
     sequence = Choreographer(motion_bundle)(music, seed, drawer.placement, **wishes)
     listener.progress("choreographing", 1, 1)
     return sequence, motion_bundle.stage("motion").proportions
 
 
-def _poses_from_file(path: str | Path, start: float, duration: float | None) -> PoseSequence:
-    sequence = PoseSequence.load(path)
+def _poses_from_file(
+    path: str | Path, start: float, duration: float | None, listener: Listener
+) -> PoseSequence:
+    sequence = PoseSequence.load(path, listener)
     sequence = sequence.resampled(FPS)
     first = round(start * FPS)
     last = len(sequence) if duration is None else first + max(1, round(duration * FPS))

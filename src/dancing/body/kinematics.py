@@ -198,24 +198,34 @@ def standing(body: Floats, lengths: Sequence[float]) -> Floats:
     return with_bones(pose[None], lengths)[0]
 
 
-def plant_feet(points: Floats, down: NDArray[np.bool_]) -> Floats:
-    """Feet that stand no longer slide; the knees give way, hips and bone lengths stay.
+def soles(points: Floats) -> Floats:
+    """Where feet are on the floor: (T, 2, 2, 2), left and right, heel and toe, x and z."""
+    return points[:, [[leg.heel, leg.toe] for leg in LEGS]][..., [0, 2]]
+
+
+def planting(feet: Floats, down: NDArray[np.bool_]) -> list[Floats | None]:
+    """How feet are moved so that they no longer slide while they stand.
 
     While a foot is down, the sideways drift of its slower end (heel or toe, so that it can turn on
     either) is taken away; between two stands the correction moves over evenly.
 
     Args:
-        points: (T, 33, 3) metres.
+        feet: (T, 2, 2, 2) metres; see `soles`.
         down: (T, 2) whether the left and the right foot stand.
+
+    Returns:
+        For each foot (T, 2) metres along x and z; None for one that never stands.
     """
-    points = points.copy()
-    for side, (hip, knee, ankle, heel, toe) in enumerate(LEGS):
+    paths: list[Floats | None] = []
+    every = np.arange(len(feet))
+    for side in range(2):
         stands = _runs(binary_opening(binary_closing(down[:, side]), np.ones(3)))
         if not stands:
+            paths.append(None)
             continue
         frames, shifts = [], []
         for first, last in stands:
-            steps = np.diff(points[first:last][:, [heel, toe]][..., [0, 2]], axis=0)
+            steps = np.diff(feet[first:last, side], axis=0)
             slower = np.linalg.norm(steps, axis=-1).argmin(1)
             drift = np.cumsum(steps[np.arange(len(steps)), slower], axis=0)
             drift = np.concatenate([np.zeros((1, 2)), drift])
@@ -224,9 +234,20 @@ def plant_feet(points: Floats, down: NDArray[np.bool_]) -> Floats:
         at, shift = np.concatenate(frames), np.concatenate(shifts)
         size = np.linalg.norm(shift, axis=1, keepdims=True)
         shift = shift * np.minimum(1, _FURTHEST / np.maximum(size, 1e-6))
-        every = np.arange(len(points))
         path = np.column_stack([np.interp(every, at, shift[:, k]) for k in range(2)])
-        path = gaussian_filter1d(path, 1.0, axis=0, mode="nearest")
+        paths.append(gaussian_filter1d(path, 1.0, axis=0, mode="nearest"))
+    return paths
+
+
+def moved_feet(points: Floats, paths: Sequence[Floats | None]) -> Floats:
+    """Points (T, 33, 3) with feet moved as `planting` says.
+
+    The knees give way, hips and bone lengths stay.
+    """
+    points = points.copy()
+    for (hip, knee, ankle, heel, toe), path in zip(LEGS, paths, strict=True):
+        if path is None:
+            continue
         wanted = points[:, ankle].copy()
         wanted[:, [0, 2]] += path
         bent, reached = _bend(points[:, hip], points[:, knee], points[:, ankle], wanted)

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dancing.body import pose_files
+from dancing.body.repair import repaired
 from dancing.body.skeleton import HIPS, N_LANDMARKS, SHOULDERS
 from dancing.errors import DancingError
+from dancing.listener import Listener
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dancing.rows import Rows
+
+LONGEST = 6 * 3600.0  # seconds of a pose file
+# No body is so far from its picture, in sizes of it, nor has so many metres.
+_FARTHEST = 1000.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class PoseSequence:
             raise DancingError(
                 f"landmarks have shape {landmarks.shape}, but (T, 33, 2) with T >= 1 is needed"
             )
+        _check_near("landmarks", landmarks)
         object.__setattr__(self, "landmarks", landmarks)
         fps = float(self.fps)
         if not (np.isfinite(fps) and 1 <= fps <= 1000):
@@ -64,6 +73,7 @@ class PoseSequence:
                 value = _finite(name, value, np.float32)
                 if value.shape != shape:
                     raise DancingError(f"{name} has shape {value.shape}, but {shape} is needed")
+                _check_near(name, value)
                 object.__setattr__(self, name, value)
         if self.beats is not None:
             object.__setattr__(self, "beats", _finite("beats", self.beats, np.float64).ravel())
@@ -125,25 +135,51 @@ class PoseSequence:
         landmarks[..., 0] = (landmarks[..., 0] - 0.5) * (self.aspect / aspect) + 0.5
         return replace(self, landmarks=landmarks, aspect=aspect)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, world: Rows | None = None) -> None:
         """Write a pose file; the suffix (.npz, .json or .csv) chooses the format.
+
+        Args:
+            world: world landmarks, where they are no part of the poses; see `Choreographer`.
 
         Raises:
             DancingError: for another suffix, or when the file cannot be written.
         """
         fields = ("landmarks", "fps", "visibility", "world", "beats", "aspect")
-        pose_files.write(Path(path), {name: getattr(self, name) for name in fields})
+        values = {name: getattr(self, name) for name in fields}
+        pose_files.write(Path(path), values | ({"world": world} if world else {}))
 
     @classmethod
-    def load(cls, path: str | Path) -> PoseSequence:
-        """Read a pose file (.npz, .json or .csv).
+    def load(
+        cls,
+        path: str | Path,
+        listener: Listener | None = None,
+        size: tuple[float, float] | None = None,
+    ) -> PoseSequence:
+        """Read a pose file (.npz, .json or .csv), or one of another tool.
+
+        Short gaps are filled, and pixels become fractions; see `dancing.body.repair`.
+
+        Args:
+            path: the file, or a folder of OpenPose's files.
+            listener: told of what was repaired.
+            size: width and height in pixels of the picture, if known, for landmarks in pixels.
 
         Raises:
-            DancingError: when the file is missing or is not a pose file.
+            DancingError: when the file is missing, is not a pose file, or is longer than six hours.
         """
         values = pose_files.read(Path(path))
         try:
-            return cls(**values)
+            with np.errstate(all="ignore"):  # absurd numbers are refused below
+                values, notes = repaired(values, size)
+                poses = cls(**values)
+            if poses.duration > LONGEST:
+                raise DancingError(
+                    f"it holds {poses.duration / 3600:.1f} h of poses, at most "
+                    f"{LONGEST / 3600:g} h are taken; is its fps right?"
+                )
+            for note in notes:
+                (listener or Listener()).note(f"{path}: {note}")
+            return poses
         except DancingError as error:
             raise DancingError(f"{path}: {error}") from error
         except pose_files.UNREADABLE as error:
@@ -224,11 +260,16 @@ class Placement:
         return np.array([self.torso / self.aspect, self.torso])
 
 
+def _check_near(name: str, values: NDArray[np.float32]) -> None:
+    if np.abs(values).max() > _FARTHEST:
+        raise DancingError(f"{name} hold values up to {np.abs(values).max():.3g}, which are absurd")
+
+
 def _finite(name: str, value: Any, dtype: type) -> NDArray[Any]:
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise DancingError(f"{name} are not numbers but {array.dtype}")
     array = np.ascontiguousarray(array, dtype=dtype)
-    if not np.isfinite(array).all():
+    if array.size and not np.isfinite([array.min(), array.max()]).all():
         raise DancingError(f"{name} hold values that are not finite (NaN or infinity)")
     return array

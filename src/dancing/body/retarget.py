@@ -10,6 +10,7 @@ import numpy as np
 
 from dancing.body.poses import Placement, PoseSequence, torso_length
 from dancing.body.skeleton import BONE_KINDS, HIPS, MID_HIP, N_LANDMARKS, SHOULDERS
+from dancing.rows import stretches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,10 +25,21 @@ _SAME_LOOSE = (0.65, 1.25)
 _LOOSE = ("neck", "face", "foot")
 _SAME_KNOWN = (0.97, 1.03)
 _SAME_SIZE = (0.94, 1.06)
+# Beyond these bounds the correction sets in evenly: no two clips that are nearly alike are fitted
+# in different ways.
+_ONSET = 0.1
+_ONSET_KNOWN = 0.03
+_ONSET_SIZE = 0.06
 _SAME_FLOOR = 0.02  # of the picture's height
 _SAME_PLACE = 0.15  # of its width
 _ENOUGH = 10.0  # seconds in which a clip shows every limb in full
-_FARTHEST = (0.6, 1.6)  # no two people differ by more
+_FARTHEST = 1.6  # hardly anybody's bones differ by more
+# A bone that seems too short for anybody may point at the camera, or be short, as a child's is. One
+# that lies across keeps its length while it turns; what points at the camera does not.
+_NEVER_SEEN = 2.4  # times too short at which a bone that shows no length of its own is left alone
+_STEADY = (0.65, 0.85)  # median length over the 90th percentile: of foreshortened, of true bones
+_TURNS = np.deg2rad((2.0, 5.0))  # standard deviation of the direction: of resting, of moving bones
+_LONGEST = 4.0  # times as long or as short, the most that a bone is changed
 
 
 def proportions(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str, float]:
@@ -43,7 +55,7 @@ def proportions(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str
     torso = max(torso_length(landmarks, aspect), 1e-6)
     return {
         kind: max(round(length / torso, 4), 1e-4)
-        for kind, length in _lengths(_joints(landmarks, aspect)).items()
+        for kind, length in _lengths(landmarks, aspect).items()
     }
 
 
@@ -63,6 +75,7 @@ def retarget(
     *,
     picture: Sequence[float] = (0.0, 0.0, 1.0, 1.0),
     source: Mapping[str, float] | None = None,
+    in_place: bool = False,
 ) -> PoseSequence:
     """The same dance by the dancer's body, in the dancer's place.
 
@@ -80,24 +93,31 @@ def retarget(
             the dancer's picture.
         source: `proportions` of the body that the poses are of, if known, over the dancer's torso
             length. Default: they are measured on the poses.
+        in_place: write into the landmarks of `poses`, so that a long dance is there once.
 
     Returns:
         Poses in a picture of the dancer's aspect.
     """
-    joints = _joints(poses.landmarks, poses.aspect)
     aspect = placement.aspect
-    factors = _factors(joints, poses.duration, placement.torso, wanted, source)
+    factors = _factors(poses, placement.torso, wanted, source)
     same_body = all(factor == 1 for factor in factors.values())
-    body = _rebuilt(joints, factors)
     legs = (factors["thigh"] + factors["shin"]) / 2
 
-    lowest = joints[:, :N_LANDMARKS, 1].max(1)
+    # Of each frame: where the path and the lowest landmark are, and what the new body takes up.
+    path, lowest = np.empty((2, len(poses)))
+    low, high = np.empty((2, len(poses), 2))
+    parts = stretches(len(poses))
+    for part in parts:
+        joints = _joints(poses.landmarks[part], poses.aspect)
+        body = _rebuilt(joints, factors)
+        path[part], lowest[part] = joints[:, MID_HIP, 0], joints[:, :N_LANDMARKS, 1].max(1)
+        low[part], high[part] = body.min(1), body.max(1)
+
     floor_there = float(np.median(lowest))
     assert placement.floor is not None
     floor = placement.floor
     if same_body and abs(floor - floor_there) <= _SAME_FLOOR:
         floor = floor_there
-    path = joints[:, MID_HIP, 0]
     middle_there = float(np.median(path))
     middle = placement.x * aspect
     same_picture = abs(poses.aspect - aspect) < 0.01
@@ -107,22 +127,28 @@ def retarget(
     left, top, right, bottom = np.array(picture) * [aspect, 1, aspect, 1]
     rises = legs * (lowest - floor_there)
     # Too wide or too high for the picture: smaller, as a camera farther away would see it.
-    width = float(np.ptp(body[..., 0], axis=1).max())
-    height = float((np.ptp(body[..., 1], axis=1) - rises).max())
+    width = float((high[:, 0] - low[:, 0]).max())
+    height = float((high[:, 1] - low[:, 1] - rises).max())
     smaller = min(1.0, (right - left) / max(width, 1e-6), (floor - top) / max(height, 1e-6))
-    body, rises = body * smaller, rises * smaller
+    low, high, rises = low * smaller, high * smaller, rises * smaller
     rises[rises > 0] *= min(1.0, max(bottom - floor, 0) / max(float(rises.max()), 1e-6))
 
     x = _kept_inside(
-        middle + smaller * legs * (path - middle_there),
-        left - body[..., 0].min(1),
-        right - body[..., 0].max(1),
+        middle + smaller * legs * (path - middle_there), left - low[:, 0], right - high[:, 0]
     )
-    y = floor + rises - body[..., 1].max(1)
-    moved = body + np.stack([x, y], 1)[:, None]
-    if same_picture and np.abs(moved - joints[:, :N_LANDMARKS]).max() < 1e-6:
+    y = floor + rises - high[:, 1]
+    place = np.stack([x, y], 1)[:, None]
+
+    def moved(part: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The landmarks as they were, and as they shall be."""
+        joints = _joints(poses.landmarks[part], poses.aspect)
+        return joints[:, :N_LANDMARKS], _rebuilt(joints, factors) * smaller + place[part]
+
+    if same_picture and all(np.abs(new - old).max() < 1e-6 for old, new in map(moved, parts)):
         return poses
-    landmarks = (moved / [aspect, 1]).astype(np.float32)
+    landmarks = poses.landmarks if in_place else np.empty_like(poses.landmarks)
+    for part in parts:
+        landmarks[part] = moved(part)[1] / [aspect, 1]
     return replace(poses, landmarks=landmarks, aspect=aspect)
 
 
@@ -133,19 +159,28 @@ def _joints(landmarks: NDArray[np.floating[Any]], aspect: float) -> NDArray[np.f
     return np.concatenate([points, *middles], 1)
 
 
-def _lengths(joints: NDArray[np.float64]) -> dict[str, float]:
-    lengths = {}
-    for kind, bones in BONE_KINDS.items():
-        starts, ends = np.array(bones).T
+def _lengths(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str, float]:
+    return {
+        kind: max(float(np.percentile(np.abs(_across(landmarks, aspect, kind)), _PERCENTILE)), 1e-6)
+        for kind in BONE_KINDS
+    }
+
+
+def _across(
+    landmarks: NDArray[np.floating[Any]], aspect: float, kind: str
+) -> NDArray[np.complex128]:
+    """(T, bones) x + iy of all bones of a kind, from start to end, in picture heights."""
+    starts, ends = np.array(BONE_KINDS[kind]).T
+    found = np.empty((len(landmarks), len(starts)), np.complex128)
+    for part in stretches(len(landmarks)):
+        joints = _joints(landmarks[part], aspect)
         across = joints[:, ends] - joints[:, starts]
-        length = np.percentile(np.hypot(across[..., 0], across[..., 1]), _PERCENTILE)
-        lengths[kind] = max(float(length), 1e-6)
-    return lengths
+        found[part] = across[..., 0] + 1j * across[..., 1]
+    return found
 
 
 def _factors(
-    joints: NDArray[np.float64],
-    seconds: float,
+    poses: PoseSequence,
     torso: float,
     wanted: Mapping[str, float],
     source: Mapping[str, float] | None,
@@ -153,23 +188,51 @@ def _factors(
     """By how much each kind of bone is to be longer."""
     if source is not None:
         ratios = {kind: wanted[kind] / source[kind] for kind in BONE_KINDS}
-        if all(_SAME_KNOWN[0] <= ratio <= _SAME_KNOWN[1] for ratio in ratios.values()):
-            return dict.fromkeys(BONE_KINDS, 1.0)
-        return {kind: float(np.clip(ratio, *_FARTHEST)) for kind, ratio in ratios.items()}
-    measured = _lengths(joints)
+        sure = max(_beyond(ratio, *_SAME_KNOWN, _ONSET_KNOWN) for ratio in ratios.values())
+        return {
+            kind: _partly(float(np.clip(ratio, 1 / _LONGEST, _LONGEST)), sure)
+            for kind, ratio in ratios.items()
+        }
+    measured = _lengths(poses.landmarks, poses.aspect)
+    shown = _shown(poses.landmarks, poses.aspect)
     ratios = {kind: wanted[kind] * torso / measured[kind] for kind in BONE_KINDS}
     size = float(np.median([ratios[kind] for kind in _LARGE]))
-    if _SAME_SIZE[0] <= size <= _SAME_SIZE[1]:
-        size = 1.0
-    doubt = 0.5 * max(0.0, 1 - seconds / _ENOUGH)
+    size = _partly(size, _beyond(size, *_SAME_SIZE, _ONSET_SIZE))
+    doubt = 0.5 * max(0.0, 1 - poses.duration / _ENOUGH)
     factors = {}
     for kind in BONE_KINDS:
         ratio = ratios[kind] / size
         low, high = _SAME_LOOSE if kind in _LOOSE else _SAME
-        # What seems too short for anybody was never seen in full.
-        same = low <= ratio <= high + doubt or ratio > _FARTHEST[1]
-        factors[kind] = size * (1.0 if same else ratio)
+        sure = _beyond(ratio, low, high + doubt, _ONSET)
+        if ratio > _FARTHEST:
+            unseen = float(np.interp(ratio, (_FARTHEST, _NEVER_SEEN), (_FARTHEST, 1.0)))
+            ratio = unseen + shown[kind] * (min(ratio, _LONGEST) - unseen)
+        factors[kind] = size * _partly(ratio, sure)
     return factors
+
+
+def _beyond(ratio: float, low: float, high: float, onset: float) -> float:
+    """0 between two bounds, 1 farther beyond them than `onset`, evenly in between."""
+    return min(1.0, max(0.0, low - ratio, ratio - high) / onset)
+
+
+def _partly(factor: float, sure: float) -> float:
+    """So much of a correction: a factor at 1, none at 0."""
+    return factor if sure == 1 else 1 + sure * (factor - 1)
+
+
+def _shown(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str, float]:
+    """How sure it is, 0 to 1, that each kind of bone was seen in its full length."""
+    sure = {}
+    for kind in BONE_KINDS:
+        across = _across(landmarks, aspect, kind)
+        lengths = np.abs(across)
+        steady = np.median(lengths) / max(np.percentile(lengths, _PERCENTILE), 1e-9)
+        # The circular standard deviation (Mardia and Jupp, Directional Statistics, 2000).
+        directions = across / np.maximum(lengths, 1e-9)
+        spread = np.sqrt(-2 * np.log(np.clip(np.abs(directions.mean(0)), 1e-9, 1))).max()
+        sure[kind] = float(np.interp(steady, _STEADY, (0, 1)) * np.interp(spread, _TURNS, (0, 1)))
+    return sure
 
 
 def _rebuilt(joints: NDArray[np.float64], factors: Mapping[str, float]) -> NDArray[np.float64]:

@@ -6,9 +6,11 @@ docs/data.md describes the layout.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import math
+import os
 import re
 import unicodedata
 import zlib
@@ -38,6 +40,7 @@ _POSE_KEYS = ("pose_landmark_sequences", "pose_landmarks")
 _FILE_SUFFIXES = {*MEDIA_SUFFIXES, *POSE_SUFFIXES, *SUFFIXES}
 _MAX_FRAMES = 30 * 3600 * 24
 _MAX_SIDE = 8192
+_MAX_CHUNK = _MAX_SIDE**2 * 3  # bytes
 _MAX_EMPTY = 10_000_000  # bytes of numbers that a file may hold without the room that they take
 _MAX_RATIO = 1000  # gzip packs zeros about 1000 to 1
 _GZIP_LEVEL = 1  # readable by plain h5py, and fast enough to keep up with a video
@@ -62,8 +65,8 @@ class Clip:
         beats: (B,) float64 seconds, or None.
         downbeats: (D,) float64 seconds, the beats that begin a bar, or None.
         mfcc: (T_a, n_mfcc) float32 as stored, or None for a clip without sound.
-        frames: h5py dataset (T, H, W, 3) uint8 RGB, or None.
-        matte: h5py dataset (T, H, W) uint8, or None.
+        frames: `StoredFrames` (T, H, W, 3) uint8 RGB, or None.
+        matte: `StoredFrames` (T, H, W) uint8, or None.
         attributes: the group's attributes.
     """
 
@@ -187,7 +190,7 @@ class Clip:
             return None
         return _numbers(self.name, self._group[key], shape, dtype)
 
-    def _picture(self, key: str, ndim: int) -> h5py.Dataset | None:
+    def _picture(self, key: str, ndim: int) -> StoredFrames | None:
         if key not in self._group:
             return None
         data = self._group[key]
@@ -207,7 +210,40 @@ class Clip:
             and low <= width / height <= high
         ):
             raise DancingError(f"clip '{self.name}': '{key}' has an absurd shape {data.shape}")
-        return data
+        if math.prod(data.chunks or ()) > _MAX_CHUNK:  # all of one is unpacked for each picture
+            raise DancingError(
+                f"clip '{self.name}': '{key}' is stored in chunks of {data.chunks}, which are too "
+                "large: store one chunk a frame"
+            )
+        return StoredFrames(data)
+
+
+class StoredFrames:
+    """Frames that stay in the file: an index or a slice reads them.
+
+    Attributes:
+        shape: (T, H, W) or (T, H, W, 3); the values are uint8.
+    """
+
+    def __init__(self, data: h5py.Dataset) -> None:
+        self._data = data
+        self.shape: tuple[int, ...] = data.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, frames: int | slice | np.integer[Any]) -> NDArray[np.uint8]:
+        """The frame, or (T, ...) frames.
+
+        Raises:
+            DancingError: when the file is damaged there.
+        """
+        try:
+            return self._data[frames]
+        except (OSError, RuntimeError) as error:
+            raise DancingError(
+                f"{self._data.file.filename}: '{self._data.name}' is damaged at frame {frames}"
+            ) from error
 
 
 class Dataset:
@@ -225,7 +261,13 @@ class Dataset:
         try:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
-            raise DancingError(f"{path}: not an HDF5 file, or cut short") from error
+            if error.errno == errno.EAGAIN:
+                why = "is being written by another program; wait until it has ended"
+            elif error.errno is not None:
+                why = f"cannot be opened ({os.strerror(error.errno)})"
+            else:
+                why = "not an HDF5 file, or cut short"
+            raise DancingError(f"{path}: {why}") from error
         try:
             self.clips = _read_clips(self._file)
         except DancingError as error:
@@ -494,7 +536,9 @@ def _numbers(
 
 
 def _plain(value: Any) -> Any:
-    """An attribute as a Python value: bytes and NumPy scalars unpacked."""
+    """An attribute as a Python value: bytes, NumPy scalars and arrays of one unpacked."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return value.item() if isinstance(value, np.generic) else value

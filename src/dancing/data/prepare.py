@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import tempfile
-from collections.abc import Generator, Sequence
+import signal
+import sys
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from itertools import repeat
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.body import pose_files
+from dancing.body import foreign_poses, pose_files
 from dancing.body.poses import PoseSequence
 from dancing.data.dataset import DatasetWriter
 from dancing.data.pose_model import model_path
@@ -32,7 +36,7 @@ from dancing.data.video_clips import (
     is_label,
 )
 from dancing.errors import DancingError
-from dancing.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, expand
+from dancing.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, expand, temporary_folder
 from dancing.listener import Listener, Silent
 from dancing.media import FPS
 
@@ -84,26 +88,22 @@ def prepare(
     label_folder = None if labels is None else Path(labels)
     if label_folder is not None and not label_folder.is_dir():
         raise DancingError(f"{labels}: no such folder of labels")
-    files = [file for item in inputs for file in _expand(Path(item))]
+    files = [file for item in inputs for file in _expand(Path(item), listener)]
     if label_folder is not None:
         files = [file for file in files if not is_label(file, label_folder)]
     if not files:
         raise DancingError("no videos or pose files were given")
     song_book = _SongBook(Path(songs), listener) if songs is not None else None
-    is_pose = [file.suffix.lower() in pose_files.SUFFIXES for file in files]
+    is_pose = [file.suffix.lower() in pose_files.SUFFIXES or file.is_dir() for file in files]
     videos = [file for file, pose in zip(files, is_pose, strict=True) if not pose]
     wanted = [Labels.of(video, label_folder) for video in videos]
     if any(label.poses is None or label.matte is None for label in wanted):
-        model_path()  # first of all: a missing model must not cost time, nor be fetched twice
+        model_path(
+            listener
+        )  # first of all: a missing model must not cost time, nor be fetched twice
     reports = []
     with DatasetWriter(output) as writer, ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(
-                    dir=Path(output).parent, prefix=f".{Path(output).stem}-"
-                )
-            )
-        )
+        folder = stack.enter_context(temporary_folder(Path(output).parent))
         watched = stack.enter_context(
             closing(
                 _watch_all(videos, wanted, folder, size, seconds, min(jobs, len(videos)), listener)
@@ -139,11 +139,13 @@ class _FileListener(Listener):
         self._report.notes.append(text)
 
 
-def _expand(item: Path) -> list[Path]:
-    """A file as it is; of a folder its videos, or where there are none its pose files."""
+def _expand(item: Path, listener: Listener) -> list[Path]:
+    """A file or a folder of OpenPose as it is; of others the videos, or if none the pose files."""
+    if foreign_poses.is_folder(item):
+        return [item]
     if item.is_dir() and not any(file.suffix.lower() in VIDEO_SUFFIXES for file in item.iterdir()):
-        return expand([item], pose_files.SUFFIXES, "videos or pose files")
-    return expand([item], VIDEO_SUFFIXES, "videos or pose files")
+        return expand([item], pose_files.SUFFIXES, "videos or pose files", listener)
+    return expand([item], VIDEO_SUFFIXES, "videos or pose files", listener)
 
 
 _Result = tuple[FileReport, list[PreparedClip]]
@@ -165,10 +167,13 @@ def _watch_all(
             yield _watch(video, label, place, size, seconds, listener)
             shutil.rmtree(place)
         return
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
-    try:
-        silent = repeat(Silent())  # progress does not cross processes
+    context = get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)
+    silent = repeat(Silent())  # progress does not cross processes
+    with _signals_held_back():
+        pool = ProcessPoolExecutor(jobs, context, initializer=_end_with, initargs=(theirs,))
         results = pool.map(_watch, videos, labels, places, repeat(size), repeat(seconds), silent)
+    try:
         for done, (place, result) in enumerate(zip(places, results, strict=True)):
             listener.progress("videos", done + 1, len(videos))
             yield result
@@ -178,7 +183,34 @@ def _watch_all(
             "a process was killed, perhaps for lack of memory: try fewer jobs"
         ) from error
     finally:
+        ours.close()  # ends the processes, in the middle of a video too
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with(parent: Connection) -> None:
+    """Have this process end when its parent closes the connection, or ends in any way."""
+
+    def wait() -> None:
+        with suppress(EOFError, OSError):
+            parent.recv()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Processes begun here do not hear what a terminal sends to all; their parent ends them."""
+    if sys.platform == "win32":
+        yield
+        return
+    ending = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _watch(
@@ -213,7 +245,7 @@ class _SongBook:
 
     def find(self, pose_file: Path) -> Path | None:
         """The song named in the file, else the one whose name is the longest in the file's."""
-        named = _song_named_in(pose_file)
+        named = pose_files.song_of(pose_file)
         if named is not None:
             return next((song for song in self._songs if named in (song.name, song.stem)), None)
         for song in self._songs:
@@ -223,34 +255,19 @@ class _SongBook:
         return None
 
     def heard(self, song: Path) -> Song:
-        """A song without its sound; kept, as several dances share a song."""
+        """A song; kept, as several dances share one."""
         from dancing.music.song import load_song
 
         if song not in self._heard:
-            self._heard[song] = replace(
-                load_song(song, listener=self._listener), audio=np.zeros(0, np.float32)
-            )
+            self._heard[song] = load_song(song, listener=self._listener)
         return self._heard[song]
-
-
-def _song_named_in(pose_file: Path) -> str | None:
-    if pose_file.suffix.lower() != ".npz":
-        return None
-    with np.load(pose_file, allow_pickle=False) as file:
-        if "song" not in file.files:
-            return None
-        try:
-            name = str(file["song"])
-        except ValueError:  # an object array, which would have to be unpickled
-            return None
-    return Path(name).name
 
 
 def _read_poses(path: Path, songs: _SongBook | None) -> _Result:
     report = FileReport(path)
     attributes: dict[str, Any] = {"source": path.name}
     try:
-        poses = PoseSequence.load(path).resampled(FPS)
+        poses = PoseSequence.load(path, _FileListener(report, Silent())).resampled(FPS)
         song = None if songs is None else songs.find(path)
         mfcc = downbeats = None
         if songs is not None and song is not None:

@@ -1,8 +1,8 @@
 """The clips of one video: where the dancer is in every frame, and the frames that go with it.
 
 A video goes through in one pass: a thread decodes and compresses the frames into a temporary file
-while MediaPipe looks at them; once the person's whole track is known, the wanted frames are
-written.
+while the pose networks look at them; once the person's whole track is known, the wanted frames
+are written.
 Memory holds landmarks only, so a video may be hours long.
 """
 
@@ -21,8 +21,9 @@ from scipy.signal import savgol_filter
 from dancing.body import pose_files
 from dancing.body.poses import PoseSequence, interpolate
 from dancing.body.skeleton import TRUNK
+from dancing.body.tracks import Tracks
 from dancing.data.dataset import DatasetWriter, Packed
-from dancing.data.people import Tracks, Watcher
+from dancing.data.people import Watcher
 from dancing.data.report import FileReport
 from dancing.errors import DancingError
 from dancing.files import VIDEO_SUFFIXES
@@ -61,9 +62,12 @@ class Labels:
         if folder is None:
             return cls()
 
+        # Among what is there: to ask for a name that is too long would be an error.
+        there = {file.name for file in folder.iterdir() if file.is_file()}
+
         def first(stem: str, suffixes: Iterable[str]) -> Path | None:
-            files = (folder / f"{stem}{suffix}" for suffix in sorted(suffixes))
-            return next((file for file in files if file.is_file()), None)
+            names = (f"{stem}{suffix}" for suffix in sorted(suffixes))
+            return next((folder / name for name in names if name in there), None)
 
         return cls(
             first(video.stem, pose_files.SUFFIXES),
@@ -225,7 +229,16 @@ def clips_of_video(
             listener.note(f"{path}: several people, the largest was followed")
     else:
         pieces = [
-            _labelled_piece(labels.poses, path, count, count == most, aspect, tracks, exact_mattes)
+            _labelled_piece(
+                PoseSequence.load(labels.poses, listener, (info.width, info.height)),
+                labels.poses,
+                path,
+                count,
+                count == most,
+                aspect,
+                tracks,
+                exact_mattes,
+            )
         ]
     mfcc, beats, downbeats = _music_of_video(path, info.has_sound, seconds, listener)
 
@@ -281,6 +294,7 @@ def _seen_pieces(tracks: Tracks, aspect: float, path: Path) -> list[_Piece]:
 
 
 def _labelled_piece(
+    poses: PoseSequence,
     labels: Path,
     path: Path,
     count: int,
@@ -290,7 +304,6 @@ def _labelled_piece(
     mattes: Sequence[int] | None,
 ) -> _Piece:
     """The dancer as the pose file says, neither cut nor smoothed."""
-    poses = PoseSequence.load(labels)
     _check_length(labels, len(poses.resampled(FPS)), path, count, cut)
     poses = replace(poses.resampled(FPS, count), aspect=aspect)
     if mattes is None:

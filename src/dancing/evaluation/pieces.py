@@ -15,7 +15,7 @@ from dancing.data.dataset import Clip, source_hash
 from dancing.errors import DancingError
 from dancing.evaluation.clips import group
 from dancing.evaluation.distances import windows_in
-from dancing.media import FPS, SAMPLE_RATE
+from dancing.media import FPS
 from dancing.music.song import Song, load_song
 
 if TYPE_CHECKING:
@@ -105,8 +105,6 @@ def song_of(clip: Clip) -> Song:
     between = np.diff(beats)
     return Song(
         path=Path(clip.source),
-        audio=np.zeros(0, np.float32),
-        sample_rate=SAMPLE_RATE,
         mfcc=interpolate(rows, np.arange(frames) / FPS * clip.fps),
         beats=beats,
         downbeats=np.zeros(0) if clip.downbeats is None else clip.downbeats,

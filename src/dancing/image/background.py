@@ -13,13 +13,13 @@ import numpy as np
 from dancing.errors import DancingError
 from dancing.listener import Listener, Silent
 from dancing.media import FPS
-from dancing.media.video import fitting_width, probe, read_frames, resize
+from dancing.media.picture import NotAPicture, is_moving, on_white, read_moving, read_picture
+from dancing.media.video import LONGEST_HELD, fitting_width, probe, read_frames, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TRANSPARENT = "transparent"
-_PICTURE_SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff".split())
 # The basic colours of CSS.
 _COLOURS = {
     "black": "#000000", "silver": "#c0c0c0", "gray": "#808080", "grey": "#808080",
@@ -34,12 +34,13 @@ class Background:
     """What is behind the dancer, at any size.
 
     Pictures and videos cover the frame: they are scaled, and cut at two sides where their shape is
-    another. A video plays at its own speed, from its start, again and again.
+    another. A video, or a moving picture, plays at its own speed, from its start, again and again.
+    What is transparent in them is white.
 
     Args:
         what: 'transparent'; a colour, as #rrggbb, #rgb or a basic name of CSS; a picture or video
             file; or a picture itself, (H, W, 3) uint8 RGB.
-        listener: told of what is damaged in a video.
+        listener: told of what is damaged in a video, and of a picture's transparency.
 
     Attributes:
         transparent: whether frames have a fourth channel, alpha, all 0.
@@ -59,6 +60,7 @@ class Background:
         self._colour: NDArray[np.uint8] | None = None
         self._picture: NDArray[np.uint8] | None = None
         self._video: Path | None = None
+        self._moving: Path | None = None
         if self.transparent:
             self._colour = np.zeros(4, np.uint8)
         elif isinstance(what, str) and (colour := _colour(what)) is not None:
@@ -77,9 +79,10 @@ class Background:
         """
         if self._video is not None:
             return self._played(self._video, width, height)
+        if self._moving is not None:
+            return self._moved(self._moving, width, height)
         if self._picture is not None:
-            scaled = resize(self._picture, *_covering(self._picture.shape, width, height))
-            return repeat(_middle(scaled, width, height))
+            return repeat(_fitted(self._picture, width, height))
         assert self._colour is not None
         return repeat(np.broadcast_to(self._colour, (height, width, len(self._colour))))
 
@@ -89,21 +92,38 @@ class Background:
                 f"{path}: as a background no file, no colour (#rrggbb or a basic name, such as "
                 f"white), and not '{TRANSPARENT}'"
             )
-        if path.suffix.lower() in _PICTURE_SUFFIXES:
-            try:
-                self._picture = next(read_frames(path, listener=Silent()))
-            except DancingError as error:
-                raise DancingError(f"{path}: not a picture that can be read") from error
-        else:
+        try:
+            moving = is_moving(path)
+        except NotAPicture:
             probe(path)
             self._video = path
+            return
+        picture = read_picture(path)
+        if picture.shape[2] == 4:
+            (self._listener or Listener()).note(f"{path}: what is transparent in it becomes white")
+        if moving:
+            self._moving = path
+        else:
+            self._picture = on_white(picture)
 
     def _played(self, path: Path, width: int, height: int) -> Iterator[NDArray[np.uint8]]:
         info = probe(path)
         _, scaled_height = _covering((info.height, info.width), width, height)
+        listener = self._listener
         while True:
-            for frame in read_frames(path, FPS, scaled_height, self._listener):
+            for frame in read_frames(path, FPS, scaled_height, listener):
                 yield _middle(frame, width, height)
+            listener = Silent()  # it has been told
+
+    def _moved(self, path: Path, width: int, height: int) -> Iterator[NDArray[np.uint8]]:
+        while True:
+            until, count = 0.0, 0
+            for picture, seconds in read_moving(path):
+                frame = _fitted(on_white(picture), width, height)
+                until += min(seconds, LONGEST_HELD)
+                while count == 0 or count / FPS < until - 0.5 / FPS:
+                    yield frame
+                    count += 1
 
 
 def _colour(text: str) -> NDArray[np.uint8] | None:
@@ -128,3 +148,13 @@ def _covering(shape: tuple[int, ...], width: int, height: int) -> tuple[int, int
 def _middle(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     left, top = (picture.shape[1] - width) // 2, (picture.shape[0] - height) // 2
     return picture[top : top + height, left : left + width]
+
+
+def _fitted(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """The middle of a picture, scaled to cover a frame."""
+    rows, columns = picture.shape[:2]
+    # Of a shape far from the frame's, most would be scaled in vain.
+    columns = min(columns, int(np.ceil(2 * rows * width / height)))
+    rows = min(rows, int(np.ceil(2 * columns * height / width)))
+    picture = _middle(picture, columns, rows)
+    return _middle(resize(picture, *_covering(picture.shape, width, height)), width, height)

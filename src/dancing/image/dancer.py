@@ -118,12 +118,18 @@ class Dancer:
         if background.transparent and style != "person":
             raise DancingError(f"the style {style} has no transparent background")
 
-    def fit(self, poses: PoseSequence, source: Mapping[str, float] | None = None) -> PoseSequence:
+    def fit(
+        self,
+        poses: PoseSequence,
+        source: Mapping[str, float] | None = None,
+        in_place: bool = False,
+    ) -> PoseSequence:
         """Poses of any body as this dancer would do them, in this dancer's place and picture.
 
         Args:
             poses: of any body, in any picture.
             source: `proportions` of that body, if known; see `retarget`.
+            in_place: write into the landmarks of `poses`, so that a long dance is there once.
 
         Returns:
             Poses that lie where this dancer can be drawn; the dancer's own unchanged. Of a dancer
@@ -135,7 +141,12 @@ class Dancer:
         margin = np.array(self._runtime.margin) / [width, height, width, height]
         picture = (np.array([left, top, right, bottom]) + margin * [1, 1, -1, -1]).tolist()
         return retarget(
-            poses, self.placement, self._card.proportions, picture=picture, source=source
+            poses,
+            self.placement,
+            self._card.proportions,
+            picture=picture,
+            source=source,
+            in_place=in_place,
         )
 
     def in_view(self, landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from scipy.ndimage import binary_dilation, distance_transform_edt
 
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
+from dancing.files import write_then_rename
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,12 +163,12 @@ def cached(
     digest = hashlib.sha256(key.encode() + all_landmarks(clips).tobytes()).hexdigest()[:16]
     path = folder / f"pictures-{digest}.npy"
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         # On several GPUs several processes come here at once.
-        partial = path.with_name(f".{path.stem}-{os.getpid()}.partial")
-        store = np.lib.format.open_memmap(partial, "w+", dtype=np.uint8, shape=(int(starts[-1]),))
-        for start, picture in zip(starts[:-1], pictures, strict=True):
-            store[start : start + picture.size] = picture
-        store.flush()
-        partial.rename(path)
+        with write_then_rename(path) as partial:
+            shape = (int(starts[-1]),)
+            store = np.lib.format.open_memmap(partial, "w+", dtype=np.uint8, shape=shape)
+            for start, picture in zip(starts[:-1], pictures, strict=True):
+                store[start : start + picture.size] = picture
+            store.flush()
+            del store  # what is open cannot be renamed on every system
     return np.load(path, mmap_mode="r")

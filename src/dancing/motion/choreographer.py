@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dancing.music.song import Song
+    from dancing.rows import Rows
 
     Floats = NDArray[np.float64]
 
@@ -46,6 +47,7 @@ class Choreographer:
         energy: float = 1.0,
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
+        world: Rows | None = None,
     ) -> PoseSequence:
         """Dance to a song.
 
@@ -58,6 +60,8 @@ class Choreographer:
             keep: poses from the song's beginning, with world landmarks, that are kept; what has
                 a visibility below 0.5, and what comes after their end, is filled in.
             start_pose: the dance begins with the first of these poses, with world landmarks.
+            world: rows (33, 3) to which world landmarks are added, instead of being part of the
+                poses: those of a dance of hours need not be in memory. Not with `keep`.
 
         Returns:
             Poses of the song's length at 30 frames a second, with the song's beats, and world
@@ -69,7 +73,9 @@ class Choreographer:
         if not 0 <= energy <= 2:
             raise DancingError(f"energy is {energy:g}, but a number from 0 to 2 is needed")
         place = placement or self._placement
-        return self._runtime(song, seed, place, energy=energy, keep=keep, start_pose=start_pose)
+        return self._runtime(
+            song, seed, place, energy=energy, keep=keep, start_pose=start_pose, world=world
+        )
 
     def _run(self, inputs: dict[str, Any], **sides: int) -> list[NDArray[Any]]:
         return self.bundle.run("motion", inputs, **sides)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from dancing.media import SAMPLE_RATE
-from dancing.music.mfcc import mel_power
+from dancing.music.mfcc import MelSpectrum
+from dancing.rows import Rows, stretches
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,25 @@ def track_beats(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Beats:
 
         divisor = np.gcd(sample_rate, SAMPLE_RATE)
         audio = resample_poly(audio, SAMPLE_RATE // divisor, sample_rate // divisor)
+    spectrum = amplitude_spectrum()
+    spectrum.add(audio)
+    return beats_of(spectrum.finish())
+
+
+def amplitude_spectrum() -> MelSpectrum:
+    """The spectrum that `beats_of` needs, still to be told of the sound."""
+    return MelSpectrum(_BEAT_HOP, _BEAT_FFT, _BEAT_MELS, np.sqrt)
+
+
+def beats_of(amplitudes: Rows) -> Beats:
+    """The beats of an `amplitude_spectrum`; see `track_beats`."""
     none = Beats(np.zeros(0), 0.0, np.zeros(0), 0.0)
-    if len(audio) < 2 * SAMPLE_RATE or not np.any(audio):
+    if len(amplitudes) < 2 * _BEAT_RATE:
         return none
-    log_mel, onsets = _onsets(audio)
+    loudness = _Loudness(amplitudes)
+    onsets, loud = _onsets(loudness)
     tempo, confidence = _tempo_curve(onsets @ _BAND_GAINS)
-    readings = _readings(log_mel, onsets, tempo) if confidence > _NO_PULSE else []
+    readings = _readings(loudness, onsets, tempo) if confidence > _NO_PULSE else []
     if not readings:
         return none
     scores = np.array([reading.scores() for reading in readings])
@@ -113,8 +128,8 @@ def track_beats(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Beats:
     bars = np.searchsorted(times, grid[shift::_STEPS] - 0.15)
     downbeat = int(np.bincount(bars % 4, minlength=4).argmax())
 
-    loud = np.flatnonzero(log_mel.max(1) > _AUDIBLE) / _BEAT_RATE
-    heard = (times >= max(loud[0] - 0.07, 0)) & (times <= loud[-1] + 0.07)
+    first, last = np.flatnonzero(loud)[[0, -1]] / _BEAT_RATE
+    heard = (times >= max(first - 0.07, 0)) & (times <= last + 0.07)
     is_downbeat = np.arange(len(times)) % 4 == downbeat
     if heard.sum() < 2:
         return none
@@ -126,29 +141,54 @@ def track_beats(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Beats:
     )
 
 
-_AUDIBLE = 0.05  # of _onsets' logarithmic scale: about 50 dB below the song's mean
+_AUDIBLE = 0.05  # on the scale of _Loudness: about 50 dB below the song's mean
 
 
-def _onsets(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log-mel spectrogram (T, 40), and onset strength (T, 4) in bands, about 1 when strong.
+class _Loudness:
+    """Mel amplitudes on a logarithmic scale, on which the song's mean is 3.
+
+    Args:
+        amplitudes: (T, 40), an `amplitude_spectrum`.
+    """
+
+    def __init__(self, amplitudes: Rows) -> None:
+        self._amplitudes = amplitudes
+        self._scale = 20 / (amplitudes.mean() + np.float32(1e-9))
+
+    def __len__(self) -> int:
+        return len(self._amplitudes)
+
+    def chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Which frames, and these (n, 40)."""
+        for frames, rows in self._amplitudes.chunks():
+            rows *= self._scale
+            yield frames, np.log1p(rows, out=rows)
+
+
+def _onsets(loudness: _Loudness) -> tuple[np.ndarray, np.ndarray]:
+    """Onset strength (T, 4) in bands, about 1 when strong; (T,) whether anything is heard.
 
     SuperFlux: what is louder than the loudest of three neighbouring bands 20 ms ago, so that
     vibrato and glides are no onsets.
     """
     from scipy.ndimage import maximum_filter1d
 
-    log_mel = np.sqrt(mel_power(audio, _BEAT_HOP, _BEAT_FFT, _BEAT_MELS))
-    log_mel *= 20 / (log_mel.mean() + 1e-9)
-    np.log1p(log_mel, out=log_mel)
-    rise = np.zeros_like(log_mel)
-    rise[2:] = np.maximum(log_mel[2:] - maximum_filter1d(log_mel[:-2], 3, axis=1), 0)
-    bands = [rise[:, low:high].mean(1) for low, high in pairwise(_BANDS)]
-    onsets = np.stack(bands, axis=1).astype(np.float64)
+    onsets = np.empty((len(loudness), len(_BANDS) - 1))
+    loud = np.empty(len(loudness), bool)
+    before = np.full((2, _BEAT_MELS), np.inf, np.float32)
+    for frames, rows in loudness.chunks():
+        past = np.concatenate([before, rows])
+        rise = np.maximum(rows - maximum_filter1d(past[:-2], 3, axis=1), 0)
+        for band, (low, high) in enumerate(pairwise(_BANDS)):
+            onsets[frames, band] = rise[:, low:high].mean(1)
+        loud[frames] = rows.max(1) > _AUDIBLE
+        before = past[-2:]
     spread = onsets.std(0)
     if spread.max() < _STEADY:
-        return log_mel, np.zeros_like(onsets)
+        return np.zeros_like(onsets), loud
     # A band without onsets is not blown up to the size of the others.
-    return log_mel, onsets / (spread + 0.1 * spread.max() + 0.01)
+    onsets /= spread + 0.1 * spread.max() + 0.01
+    return onsets, loud
 
 
 _STEADY = 0.05  # spread of onset strength below which a sound is a mere tone; songs have 0.2 to 0.7
@@ -161,19 +201,16 @@ def _tempo_curve(novelty: np.ndarray) -> tuple[np.ndarray, float]:
     size, longest = int(10 * _BEAT_RATE), int(4.2 * _BEAT_RATE)
     window, length = np.hanning(size), next_fast_len(2 * size)
     padded = np.pad(novelty - novelty.mean(), (size // 2, size))
-    correlations = []
-    for second in range(int(np.ceil(len(novelty) / _BEAT_RATE))):
+    seconds = int(np.ceil(len(novelty) / _BEAT_RATE))
+    lags = 60 * _BEAT_RATE / _TEMPI
+    clarity = {beats: np.empty((seconds, len(lags))) for beats in (0.5, 1, 2, 4)}
+    for second in range(seconds):
         begin = round(second * _BEAT_RATE)
         spectrum = rfft(padded[begin : begin + size] * window, length)
         correlation = irfft(spectrum.real**2 + spectrum.imag**2, length)[:longest]
-        correlations.append(correlation / (correlation[0] + 1e-3))
-    table = np.array(correlations)
-
-    lags = 60 * _BEAT_RATE / _TEMPI
-    clarity = {
-        beats: np.stack([np.interp(lags * beats, np.arange(longest), row) for row in table])
-        for beats in (0.5, 1, 2, 4)
-    }
+        correlation /= correlation[0] + 1e-3
+        for beats, row in clarity.items():
+            row[second] = np.interp(lags * beats, np.arange(longest), correlation)
     gain = 0.3 * clarity[0.5] + clarity[1] + 0.5 * clarity[2] + 0.5 * clarity[4]
     gain -= 0.3 * (np.log2(_TEMPI / 115) / 0.6) ** 2
     distance = np.abs(np.log(_TEMPI)[:, None] - np.log(_TEMPI))
@@ -181,7 +218,7 @@ def _tempo_curve(novelty: np.ndarray) -> tuple[np.ndarray, float]:
     total, back = gain[0], []
     for row in gain[1:]:
         options = total - cost
-        back.append(options.argmax(1))
+        back.append(options.argmax(1).astype(np.uint8))
         total = options.max(1) + row
     path = [int(total.argmax())]
     for step in reversed(back):
@@ -205,7 +242,7 @@ def _follow(activation: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
     block = int(periods.min() * 0.8)
     ahead = int(periods.max() * 1.25) + 1  # room for intervals that reach before the song
     best = np.zeros((count, ahead + length))
-    previous = np.full((count, length), -1)
+    previous = np.full((count, length), -1, np.int32)
     rows = np.arange(count)[:, None, None]
     for begin in range(0, length, block):
         frames = np.arange(begin, min(begin + block, length))
@@ -243,23 +280,16 @@ def _cover(beats: np.ndarray, seconds: float) -> np.ndarray:
 
 def _at(onsets: np.ndarray, times: np.ndarray) -> np.ndarray:
     """(len(times), 4) strongest onsets within 20 ms of the times."""
-    from scipy.ndimage import maximum_filter1d
-
     frames = np.rint(times * _BEAT_RATE).astype(int).clip(0, len(onsets) - 1)
-    return maximum_filter1d(onsets, 5, axis=0)[frames]
+    around = (onsets[(frames + away).clip(0, len(onsets) - 1)] for away in range(-2, 3))
+    return reduce(np.maximum, around)
 
 
-def _readings(log_mel: np.ndarray, onsets: np.ndarray, tempo: np.ndarray) -> list[_Reading]:
+def _readings(loudness: _Loudness, onsets: np.ndarray, tempo: np.ndarray) -> list[_Reading]:
     """The ways to count a song whose clearest period has this tempo curve."""
     length = len(onsets)
-    novelty = onsets @ _BAND_GAINS
-    seconds = np.arange(length) / _BEAT_RATE
-    curve = np.interp(seconds, np.arange(len(tempo)), tempo)
-    ratios = [r for r in _RATIOS if _SLOWEST < np.median(curve) * r < _FASTEST]
-    periods = np.stack([60 * _BEAT_RATE / (curve * ratio) for ratio in ratios])
-    summed = np.concatenate([np.zeros((1, log_mel.shape[1])), log_mel.cumsum(0, np.float64)])
     readings = []
-    for beats in _follow(novelty / (novelty.std() + 1e-9), periods):
+    for beats in _levels(onsets, tempo):
         if len(beats) < 4:
             continue
         beats = _cover(beats, length / _BEAT_RATE)
@@ -268,12 +298,14 @@ def _readings(log_mel: np.ndarray, onsets: np.ndarray, tempo: np.ndarray) -> lis
         heard = _at(onsets, grid)
         # Change of harmony and timbre: mean spectrum of the beat after against the beat before.
         edges = np.rint(np.append(grid, grid[-1] + 0.1) * _BEAT_RATE).astype(int).clip(0, length)
-        spectra = np.diff(summed[edges], axis=0) / np.maximum(np.diff(edges), 1)[:, None]
-        running = np.concatenate([np.zeros((1, log_mel.shape[1])), spectra.cumsum(0)])
-        middle = np.arange(4, len(spectra) - 3)
-        after, now, before = running[middle + 4], running[middle], running[middle - 4]
+        spectra = np.diff(_sums(loudness, edges), axis=0)
+        spectra /= np.maximum(np.diff(edges), 1)[:, None]
+        running = np.concatenate([np.zeros((1, _TIMBRE)), spectra.cumsum(0, out=spectra)])
         change = np.zeros(len(grid))
-        change[middle] = np.sqrt((((after - 2 * now + before)[:, :25] / 4) ** 2).mean(1))
+        for part in stretches(max(len(spectra) - 7, 0)):
+            middle = np.arange(part.start, part.stop) + 4
+            after, now, before = running[middle + 4], running[middle], running[middle - 4]
+            change[middle] = np.sqrt((((after - 2 * now + before) / 4) ** 2).mean(1))
         table = np.column_stack([heard, change / (change.std() + 1e-9)])
         profile = np.zeros((_STEPS, table.shape[1]))
         for step in range(min(_STEPS, len(table))):
@@ -294,6 +326,31 @@ def _readings(log_mel: np.ndarray, onsets: np.ndarray, tempo: np.ndarray) -> lis
     return readings
 
 
+def _levels(onsets: np.ndarray, tempo: np.ndarray) -> list[np.ndarray]:
+    """Beat times (s) at each level of the metre that a tempo curve may be."""
+    novelty = onsets @ _BAND_GAINS
+    novelty /= novelty.std() + 1e-9
+    seconds = np.arange(len(onsets)) / _BEAT_RATE
+    curve = np.interp(seconds, np.arange(len(tempo)), tempo)
+    ratios = [r for r in _RATIOS if _SLOWEST < np.median(curve) * r < _FASTEST]
+    return _follow(novelty, np.stack([60 * _BEAT_RATE / (curve * ratio) for ratio in ratios]))
+
+
+def _sums(loudness: _Loudness, edges: np.ndarray) -> np.ndarray:
+    """(E, 25) sums of the lower bands over all frames before each of the rising edges."""
+    sums = np.zeros((len(edges), _TIMBRE))
+    total = np.zeros((1, _TIMBRE))
+    for frames, rows in loudness.chunks():
+        running = np.concatenate([total, rows[:, :_TIMBRE]]).cumsum(0)
+        first, last = np.searchsorted(edges, [frames.start + 1, frames.stop + 1])
+        sums[first:last] = running[edges[first:last] - frames.start]
+        total = running[-1:]
+    return sums
+
+
+_TIMBRE = 25  # mel bands, up to about 2.6 kHz, by which a change of harmony and timbre is heard
+
+
 def _settle(onsets: np.ndarray, beats: np.ndarray) -> np.ndarray:
     """Beats tracked again by the pattern that the song has around its beats.
 
@@ -301,27 +358,42 @@ def _settle(onsets: np.ndarray, beats: np.ndarray) -> np.ndarray:
     pattern of the whole song tells an off-beat from a beat there.
     """
     from scipy.ndimage import maximum_filter1d, median_filter
-    from scipy.signal import savgol_filter
 
     length = len(onsets)
     frames = np.arange(length)
     intervals = median_filter(np.diff(beats), 17, mode="nearest") * _BEAT_RATE
     period = np.interp(frames / _BEAT_RATE, (beats[1:] + beats[:-1]) / 2, intervals)
-    near = maximum_filter1d(onsets, 3, axis=0) - onsets.mean(0)
+    near = maximum_filter1d(onsets, 3, axis=0)
+    near -= onsets.mean(0)
     activation = np.zeros(length)
     for sixteenth, weight in ((-2, 0.7), (-1, 1.0), (0, 1.0), (1, 1.0), (2, 0.7)):
         there = beats[:-1] + sixteenth / 4 * np.diff(beats)
         pattern = _at(onsets, there).mean(0) - onsets.mean(0)
         shifted = np.rint(frames + sixteenth * period / 4).astype(int).clip(0, length - 1)
         activation += weight * (near[shifted] @ pattern)
-    settled = _follow(activation / (activation.std() + 1e-9), period[None])[0]
+    activation /= activation.std() + 1e-9
+    settled = _follow(activation, period[None])[0]
     if len(settled) < 4:
         settled = beats
     settled = _cover(settled, length / _BEAT_RATE)
     settled -= _LATE
     if len(settled) >= 7:  # beats lie on frames of 10 ms: a steady hand between them
-        settled = savgol_filter(settled, 7, 2)
+        settled = _steadied(settled)
     return settled
+
+
+def _steadied(beats: np.ndarray) -> np.ndarray:
+    """Each beat where the parabola through seven, itself in the middle, has it (Savitzky-Golay)."""
+    # Not by scipy.signal: to import it takes half a second and 25 MB.
+    from scipy.ndimage import convolve1d
+
+    places = np.arange(7)
+    powers = (3.0 - places) ** np.arange(3)[:, None]
+    weights = np.linalg.lstsq(powers, np.array([1.0, 0.0, 0.0]), rcond=None)[0]
+    steady = convolve1d(beats, weights, mode="nearest")
+    steady[:3] = np.polyval(np.polyfit(places, beats[:7], 2), places[:3])
+    steady[-3:] = np.polyval(np.polyfit(places, beats[-7:], 2), places[-3:])
+    return steady
 
 
 _LATE = 0.004  # seconds by which onset strength peaks after a beat; measured on known beats

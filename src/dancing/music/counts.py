@@ -87,7 +87,8 @@ def count(beats: Floats, downbeats: Floats | None, duration: float) -> Counts:
         steps = np.arange(-1, np.ceil(duration * MADE_UP / 60) + 3)
         return Counts(steps * 60 / MADE_UP, steps.astype(np.intp) % PHRASE, False)
     marks = np.zeros(0) if downbeats is None else np.asarray(downbeats, np.float64)
-    nearest = np.abs(times[:, None] - marks[None]).argmin(0) if len(marks) else marks.astype(int)
+    above = np.searchsorted(times, marks).clip(1, len(times) - 1)
+    nearest = above - (marks - times[above - 1] <= times[above] - marks)
     tempo = 60 / float(np.median(np.diff(times)))
     if tempo > FASTEST:
         first = _vote(nearest, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from dancing.media import SAMPLE_RATE
+from dancing.rows import Rows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -41,30 +43,63 @@ def _mel_filters(n_fft: int, n_mels: int) -> csr_array:
     return csr_array((triangles * (2 / (edges[2:] - edges[:-2]))[:, None]).astype(np.float32))
 
 
-def mel_power(audio: np.ndarray, hop: int, n_fft: int, n_mels: int) -> np.ndarray:
-    """(T, n_mels) float32 mel power; frame t is centred on sample t * hop, zeros beyond the ends.
+class MelSpectrum:
+    """The mel spectrum of a sound that comes in blocks, of any length in bounded memory.
 
-    Goes through the song in chunks, so that beside the result only a few megabytes are needed.
+    Frame t is centred on sample t * hop; there are zeros beyond the ends of the sound.
+
+    Args:
+        hop, n_fft: samples from frame to frame, and of a frame.
+        n_mels: bands.
+        scale: what becomes of power (n, n_mels) float32, number by number.
     """
-    from scipy.fft import rfft
 
-    filters = _mel_filters(n_fft, n_mels)
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
-    n_frames = 1 + len(audio) // hop
-    result = np.empty((n_frames, n_mels), np.float32)
-    for first in range(0, n_frames, _CHUNK):
-        last = min(first + _CHUNK, n_frames)
-        begin, end = first * hop - n_fft // 2, (last - 1) * hop + n_fft // 2
-        piece = np.zeros(end - begin, np.float32)
-        inside = audio[max(begin, 0) : max(end, 0)]
-        piece[max(-begin, 0) :][: len(inside)] = inside
-        spectrum = rfft(sliding_window_view(piece, n_fft)[::hop] * window)
-        power = spectrum.real**2 + spectrum.imag**2
-        result[first:last] = (filters @ power.T).T
-    return result
+    def __init__(
+        self, hop: int, n_fft: int, n_mels: int, scale: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        self._hop, self._n_fft = hop, n_fft
+        self._filters = _mel_filters(n_fft, n_mels)
+        self._window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+        self._scale = scale
+        self._rows = Rows(n_mels)
+        # Sound from the beginning of the next frame on.
+        self._blocks = [np.zeros(n_fft // 2, np.float32)]
+        self._held = n_fft // 2
+        self._samples = 0
+
+    def add(self, block: np.ndarray) -> None:
+        """Hear the next samples, (n,) float at 22,050 Hz."""
+        self._blocks.append(np.asarray(block, np.float32))
+        self._held += len(block)
+        self._samples += len(block)
+        ready = max(self._held - self._n_fft + self._hop, 0) // self._hop
+        if ready >= _BATCH:
+            self._transform(ready // _CHUNK * _CHUNK)
+
+    def finish(self) -> Rows:
+        """All frames: (1 + N // hop, n_mels) of N samples."""
+        self._blocks.append(np.zeros(self._n_fft // 2, np.float32))
+        self._transform(1 + self._samples // self._hop - len(self._rows))
+        return self._rows
+
+    def _transform(self, frames: int) -> None:
+        """Make the next frames from what is held."""
+        from scipy.fft import rfft
+
+        sound = np.concatenate(self._blocks)
+        for first in range(0, frames, _CHUNK):
+            last = min(first + _CHUNK, frames)
+            piece = sound[first * self._hop : (last - 1) * self._hop + self._n_fft]
+            spectrum = rfft(sliding_window_view(piece, self._n_fft)[:: self._hop] * self._window)
+            power = spectrum.real**2 + spectrum.imag**2
+            self._rows.append(self._scale((self._filters @ power.T).T))
+        rest = sound[frames * self._hop :].copy()
+        self._blocks, self._held = [rest], len(rest)
 
 
-_CHUNK = 256  # frames of one chunk
+_CHUNK = 256  # frames that are transformed at once
+# Frames that are waited for: in turn with the decoder, NumPy's threads keep it from the processor.
+_BATCH = 4 * _CHUNK
 
 
 def mfcc(audio: np.ndarray, n_mfcc: int = N_MFCC) -> np.ndarray:
@@ -78,11 +113,27 @@ def mfcc(audio: np.ndarray, n_mfcc: int = N_MFCC) -> np.ndarray:
         (1 + N // 735, n_mfcc) float32, 30 rows a second (librosa's array, transposed). They come
         from 128 mel bands in dB, cut 80 dB below the song's loudest, by an orthonormal DCT-II.
     """
+    spectrum = decibel_spectrum()
+    spectrum.add(audio)
+    return cepstrum(spectrum.finish(), n_mfcc)
+
+
+def decibel_spectrum() -> MelSpectrum:
+    """The spectrum that `cepstrum` needs, still to be told of the sound."""
+    return MelSpectrum(HOP_LENGTH, N_FFT, N_MELS, _decibels)
+
+
+def cepstrum(decibels: Rows, n_mfcc: int = N_MFCC) -> np.ndarray:
+    """(T, n_mfcc) MFCC of a `decibel_spectrum`; see `mfcc`."""
     from scipy.fft import dct
 
-    mel = mel_power(audio, HOP_LENGTH, N_FFT, N_MELS)
-    np.maximum(mel, 1e-10, out=mel)
-    np.log10(mel, out=mel)
-    mel *= 10
-    np.maximum(mel, mel.max() - 80, out=mel)
-    return dct(mel, axis=1, norm="ortho", overwrite_x=True)[:, :n_mfcc].copy()
+    floor = np.max([rows.max() for _, rows in decibels.chunks()]) - 80
+    result = np.empty((len(decibels), n_mfcc), np.float32)
+    for frames, rows in decibels.chunks():
+        np.maximum(rows, floor, out=rows)
+        result[frames] = dct(rows, axis=1, norm="ortho", overwrite_x=True)[:, :n_mfcc]
+    return result
+
+
+def _decibels(power: np.ndarray) -> np.ndarray:
+    return 10 * np.log10(np.maximum(power, 1e-10))

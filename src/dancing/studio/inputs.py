@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dancing.errors import DancingError
-
-if TYPE_CHECKING:
-    pass
 
 
 def some(videos: list[str] | None) -> list[str]:
@@ -47,14 +44,16 @@ def brought(path: str | None, folder: Path, names: dict[str, str]) -> Path:
     return Path(shutil.copyfile(path, copy))
 
 
-def hex_colour(colour: str) -> str:
+def hex_colour(colour: str | None) -> str:
     """#rrggbb of what the colour picker gives: that, or 'rgba(r, g, b, a)'."""
-    if re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
-        return colour
-    channels = re.findall(r"[\d.]+", colour)[:3]
-    if not colour.startswith("rgb") or len(channels) < 3:
-        raise DancingError(f"'{colour}' is no colour")
-    return "#" + "".join(f"{min(255, round(float(channel))):02x}" for channel in channels)
+    text = str(colour)
+    if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        return text
+    number = r"\s*(\d{1,3}(?:\.\d{0,20})?)\s*"
+    channels = re.fullmatch(rf"rgba?\({number},{number},{number}(?:,{number})?\)", text)
+    if channels is None:
+        raise DancingError(f"'{text[:40]}' is no colour")
+    return "#" + "".join(f"{min(255, round(float(value))):02x}" for value in channels.groups()[:3])
 
 
 def given(value: float | None, what: str) -> float:

@@ -7,18 +7,21 @@ import shutil
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from dancing.files import sweep, temporary_folder
 from dancing.listener import Listener
+from dancing.studio.limits import SHARE, Tally
 
 _Made = TypeVar("_Made")
 _TICK = 0.3
-_PREFIX = "dancing-studio-"
 _SWEEP = 60.0
+_BLOCK = 4096  # bytes that the smallest file takes
 
 
 class AbandonedError(Exception):
@@ -132,35 +135,60 @@ class Workspace:
     """A private temporary folder whose files go some time after they were written.
 
     Use as a context manager: at its end the folder goes. That of a server that was killed goes
-    when the next one starts, after the same time.
+    when the next one starts.
 
     Args:
         keep: seconds that files are kept.
+        space: bytes that all of them may take.
 
     Attributes:
         root: the folder.
         cache: for what the page's framework takes in and hands out.
+        waited_for: tells which files here somebody in line has still to use.
     """
 
-    def __init__(self, keep: float) -> None:
+    def __init__(self, keep: float, space: int = 2**40) -> None:
         self._keep = keep
+        self._space = space
+        self._stored = 0  # bytes, as far as known
+        self._uploads = Tally(keep)
         self._busy: set[Path] = set()
         self._closed = threading.Event()
-        for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-            if self._is_old(old):
-                shutil.rmtree(old, ignore_errors=True)
-        self.root = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-        self.cache, self._work = self.root / "cache", self.root / "work"
-        self.cache.mkdir()
-        self._work.mkdir()
+        self._folder = temporary_folder(Path(tempfile.gettempdir()))
+        self.root = Path()
+        self.waited_for: Callable[[], set[Path]] = set
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def _work(self) -> Path:
+        return self.root / "work"
 
     def __enter__(self) -> Workspace:
+        self.root = self._folder.__enter__().resolve()
+        self.cache.mkdir()
+        self._work.mkdir()
         threading.Thread(target=self._sweep_on, daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._closed.set()
-        shutil.rmtree(self.root, ignore_errors=True)
+        self._folder.__exit__(*error)
+
+    def room(self, who: str) -> int:
+        """Bytes that a visitor may still store."""
+        share = int(self._space * SHARE) - self._uploads.total(who)
+        return max(0, min(self._space - self._stored, share))
+
+    def store(self, who: str, size: int) -> bool:
+        """Count what a visitor stores; False when there is no room for it."""
+        if size > self.room(who):
+            return False
+        self._stored += size
+        self._uploads.add(who, size)
+        return True
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
@@ -178,20 +206,36 @@ class Workspace:
             self._busy.discard(folder)
 
     def sweep(self) -> None:
-        """Remove what is older than it may be."""
+        """Remove what is older than it may be and in no use, and what killed servers left."""
+        sweep(self.root.parent)
+        used = {part for path in self.waited_for() for part in (path, *path.parents)}
         for entry in (*self.cache.iterdir(), *self._work.iterdir()):
-            if entry not in self._busy and self._is_old(entry):
+            if entry in used:
+                with suppress(FileNotFoundError):
+                    os.utime(entry)  # its time counts from the last use on
+            elif entry not in self._busy and self._is_old(entry):
                 if entry.is_dir():
                     shutil.rmtree(entry, ignore_errors=True)
                 else:
                     entry.unlink(missing_ok=True)
+        self._stored = self._measured()
+
+    def _measured(self) -> int:
+        """Bytes that all files and folders take."""
+        taken = 0
+        for folder, _, names in os.walk(self.root):
+            taken += _BLOCK
+            for name in names:
+                with suppress(OSError):
+                    taken += max(_BLOCK, (Path(folder) / name).stat().st_size)
+        return taken
 
     def _sweep_on(self) -> None:
         while not self._closed.wait(min(_SWEEP, self._keep)):
-            # A fresh time tells other servers that this one lives.
-            with suppress(OSError):
-                os.utime(self.root)
+            try:
                 self.sweep()
+            except Exception as error:  # another time, then; files must not stay for ever
+                traceback.print_exception(error)
 
     def _is_old(self, path: Path) -> bool:
         with suppress(FileNotFoundError):

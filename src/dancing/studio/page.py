@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import random
 import shutil
 import threading
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 PREVIEW = 15
 """Seconds that are danced unless more is asked for: seen soon, even on a small machine."""
 _SEEDS = 10**6
+_SESSIONS = 1000  # visits that are remembered, each some 150 kB
 _OWN, _COLOUR, _FILE, _NOTHING = "The dancer's own", "A colour", "A picture or video", "Transparent"
 
 
@@ -55,22 +57,67 @@ def build(workspace: Workspace, limits: Limits, dancers: Sequence[str | Path] = 
 
 
 class _Page(gr.Blocks):
-    """Blocks whose inputs are what was uploaded, and nothing that is still to be fetched."""
+    """Blocks whose inputs are what was uploaded, and nothing else on this server or another.
+
+    Attributes:
+        folder: what visitors upload lies in it.
+        offered: a file that they may name as well.
+    """
+
+    folder: Path
+    offered: Path
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any
     ) -> Any:
-        if any(_is_link(value) for value in inputs):
-            raise gr.Error("upload the file; links are not followed")
-        return await super().preprocess_data(block_fn, inputs, *more, **named)
+        try:
+            self._check(inputs)
+            return await super().preprocess_data(block_fn, inputs, *more, **named)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except ValueError as error:
+            raise gr.Error(
+                "one of the values is of the wrong kind; the page's API tells what they may be",
+                print_exception=False,
+            ) from error
+
+    def _check(self, inputs: list[Any]) -> None:
+        """Refuse files that were not uploaded, or are no longer there."""
+        for path in _paths(inputs):
+            if "://" in str(path):
+                raise gr.Error("upload the file; links are not followed")
+            real = Path(os.path.realpath(path))
+            if not real.is_relative_to(self.folder) and real != self.offered:
+                raise gr.Error("upload the file; no other can be used")
+            if not real.is_file():
+                raise gr.Error("the file is no longer on the server; upload it again")
+
+    def waited_for(self) -> set[Path]:
+        """The files that calls in the queue, or just out of it, refer to."""
+        lines = [each.queue for each in [*self._queue.event_queue_per_concurrency_id.values()]]
+        active = [events for events in [*self._queue.active_jobs] if events]
+        found: set[Path] = set()
+        for event in (event for line in (*lines, *active) for event in [*line]):
+            session = self.state_holder.session_data.get(event.session_hash)
+            states = [*session.state_data.values()] if session is not None else []
+            sent = event.data.data if event.data is not None else []
+            found |= {Path(os.path.realpath(path)) for path in _paths([*sent, *states])}
+        return found
 
 
-def _is_link(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(_is_link(entry) for entry in value)
-    if isinstance(value, dict):
-        return "://" in str(value.get("path")) or any(_is_link(entry) for entry in value.values())
-    return False
+def _paths(value: Any) -> Iterator[Any]:
+    """The paths of files in what a visitor sends, or a page remembers."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _paths(entry)
+    elif isinstance(value, dict):
+        if value.get("path") is not None:
+            yield str(value["path"]).replace("\0", "")
+        for entry in value.values():
+            yield from _paths(entry)
 
 
 class _Studio:
@@ -90,6 +137,8 @@ class _Studio:
         """Build it."""
         gr.set_static_paths([self._example])
         with _Page(title="Dancing", analytics_enabled=False) as page:
+            page.folder, page.offered = self._workspace.cache, Path(self._example).resolve()
+            self._workspace.waited_for = page.waited_for
             # The dancers that this visitor has learned, by name; nobody else sees them.
             own = gr.State({})
             gr.Markdown("# Dancing\nA song goes in, a person dances out.", elem_id="title")
@@ -100,6 +149,7 @@ class _Studio:
                 self._compare_tab(own)
             with gr.Tab("Learn"):
                 self._learn_tab(own, looks)
+        page.state_session_capacity = _SESSIONS
         # Without the way around the queue that the framework offers by default.
         page.queue(default_concurrency_limit=self._limits.jobs, max_size=50, api_open=False)
         return page
@@ -219,7 +269,9 @@ class _Studio:
         shown = gr.update(visible=True)
         yield files[0], files, say(done, notes), made, *IDLE, shown, shown
 
-    def _skeleton(self, last: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    def _skeleton(self, last: dict[str, Any] | None) -> Iterator[tuple[Any, ...]]:
+        if last is None:
+            raise gr.Error("make a dance first", print_exception=False)
         folder = last["files"][0].parent
 
         def work(listener: Listener) -> Path:

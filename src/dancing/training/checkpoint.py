@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
@@ -28,7 +28,8 @@ class SafetensorsIO(CheckpointIO):
         tensors: dict[str, torch.Tensor] = {}
         tree = json.dumps(_pack(checkpoint, tensors))
         with write_then_rename(path) as temporary:
-            save_file(tensors, temporary, metadata={_TREE: tree})
+            # Not by their own writer: it has a temporary file of its own, which a kill leaves.
+            temporary.write_bytes(save(tensors, metadata={_TREE: tree}))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None

@@ -110,22 +110,16 @@ def fit(
     trainer = _trainer(run, device, devices, processes, epochs, callbacks)
     in_main = threading.current_thread() is threading.main_thread()
     interrupt = signal.getsignal(signal.SIGINT)
-    if (
-        in_main
-        and hasattr(signal, "SIGPROF")
-        and signal.getsignal(signal.SIGPROF) == signal.SIG_DFL
-    ):
-        # MediaPipe, if it was used before, counts time by this signal. Lightning puts back what
-        # Python knows of handlers, the default, by which the next one would end the program.
-        signal.signal(signal.SIGPROF, signal.SIG_IGN)
     try:
         trainer.fit(
             module,
             datamodule=_Loaders(module, train, validation, batch_size, workers),
             ckpt_path=checkpoint if resume else None,
         )
-    except SystemExit:
-        # Lightning ends the program by itself when it is interrupted.
+    except SystemExit as end:
+        # Lightning ends the program by itself when it is interrupted; other signals say their code.
+        if end.code != 1:
+            raise
         if in_main:
             signal.signal(signal.SIGINT, interrupt)
         raise KeyboardInterrupt from None

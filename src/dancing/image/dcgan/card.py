@@ -20,6 +20,5 @@ class Card(ImageCard):
 
     @property
     def outputs(self) -> dict[str, Tensor]:
-        """What it returns."""
-        width, height = self.size
-        return {"pictures": Tensor("uint8", ("N", height, width, 3))}
+        """What it returns: pictures of the network's own size, which are scaled to `size`."""
+        return {"pictures": Tensor("uint8", ("N", "height", "width", 3))}

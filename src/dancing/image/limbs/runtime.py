@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dancing.errors import DancingError
 from dancing.image.background import Background
 from dancing.image.compositing import crops, darken, lay_over, scaled, within
 from dancing.image.limbs.card import Card
-from dancing.media.video import ahead, decode_picture
+from dancing.media.picture import read_picture
+from dancing.media.video import ahead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,8 +52,8 @@ class Runtime:
         content = file(PLATE)
         _check_plate(content, card.size)
         try:
-            self.scene = Background(decode_picture(content))
-        except ValueError as error:
+            self.scene = Background(read_picture(content)[..., :3])
+        except DancingError as error:
             raise ValueError(f"{PLATE} is not a picture") from error
 
     def __call__(

@@ -16,13 +16,14 @@ from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 
 from dancing.body import kinematics
 from dancing.body.poses import Placement, PoseSequence, interpolate
-from dancing.body.skeleton import FEET, HIPS, SHOULDERS
+from dancing.body.skeleton import FEET, HIPS, N_LANDMARKS, SHOULDERS
 from dancing.media import FPS
 from dancing.motion.flow.card import Card
 from dancing.motion.flow.features import FRAMES, context, music_at
-from dancing.motion.flow.stage import Held, Stage, kept_exactly
+from dancing.motion.flow.stage import Held, Room, Stage, kept_exactly
 from dancing.music.counts import PHRASE, Counts, count, sounding, surge
 from dancing.music.counts import energy as count_energy
+from dancing.rows import Rows, stretches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from dancing.music.song import Song
 
     Floats = NDArray[np.float64]
+    _Given = Callable[[NDArray[np.intp]], tuple[Floats, NDArray[np.bool_]]]
 
 
 STEPS = 20
@@ -79,6 +81,7 @@ class Runtime:
         energy: float = 1.0,
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
+        world: Rows | None = None,
     ) -> PoseSequence:
         """A dance in the room, seen by the camera and put at its place in the frame.
 
@@ -91,16 +94,19 @@ class Runtime:
         if keep is not None:
             given = keep.resampled(FPS).in_aspect(place.aspect)
             held = stage.held(given, "the poses to keep")
-        points = self.dance(song, seed, energy, held)
-        landmarks = stage.landmarks(points).astype(np.float32)
-        world = (points - points[:, HIPS].mean(1, keepdims=True)).astype(np.float32)
-        made = PoseSequence(landmarks, FPS, world=world, beats=song.beats, aspect=place.aspect)
+        room = self._room(song, seed, energy, held)
+        metres = Rows(N_LANDMARKS, 3) if world is None else world
+        made = PoseSequence(
+            stage.seen(room, metres),
+            FPS,
+            world=metres[:] if world is None else None,
+            beats=song.beats,
+            aspect=place.aspect,
+        )
         return made if given is None else kept_exactly(made, given)
 
-    def dance(
-        self, song: Song, seed: int = 0, energy: float = 1.0, held: Held | None = None
-    ) -> Floats:
-        """Points (T, 33, 3) in the room at 30 frames a second, T frames of the song.
+    def _room(self, song: Song, seed: int, energy: float, held: Held | None) -> Room:
+        """The dance in the room at 30 frames a second, T frames of the song.
 
         Args:
             energy: 0 (stands) to 2 (as vigorous as it gets), 1 is what the music asks for.
@@ -109,22 +115,68 @@ class Runtime:
         random = np.random.default_rng(seed)
         frames = max(1, round(song.duration * FPS))
         counts = count(song.beats, song.downbeats, song.duration)
-        mfcc, told = self._heard(song, counts, energy, random)
-        dance = self._phrases(mfcc, told, self._given(held, counts), random)
-        points = self.warped(dance, counts.positions(np.arange(frames) / FPS + LEAD))
         moving = self._moving(song, frames) * min(1.0, 2 * energy)
-        return self._at_rest(points, moving) + self.home
+        dance = self._phrases(
+            *self._heard(song, counts, energy, random), self._given(held, counts), random
+        )
+        positions = counts.positions(np.arange(frames) / FPS + LEAD) * FRAMES
+        return self._danced(dance, positions, moving)
 
-    def warped(self, dance: NDArray[np.float32], positions: Floats) -> Floats:
-        """A standardised dance at rising positions on the counts: points (T, 33, 3), at home 0."""
-        channels = _between(_joined(dance), positions * FRAMES) * self._std + self._mean
-        points, down = kinematics.unpack(channels)
-        points = kinematics.with_bones(points, self.bones)
-        return kinematics.plant_feet(points, down > 0)
+    def _danced(self, dance: Rows, positions: Floats, moving: Floats) -> Room:
+        """A standardised dance on the song's time: with its bones, its feet and its rests.
+
+        What depends on more than a stretch (how long a foot stands, where the floor is) is found
+        by going through the dance before; all else is made again for each stretch.
+
+        Args:
+            dance: at home 0.
+            positions: (T,) its row at each frame, rising.
+            moving: (T,) 1 where there is dance, 0 where there is rest.
+        """
+        frames = len(positions)
+
+        def warped(stretch: slice) -> tuple[Floats, Floats]:
+            channels = _between(dance, positions[stretch]) * self._std + self._mean
+            points, down = kinematics.unpack(channels)
+            return kinematics.with_bones(points, self.bones), down
+
+        feet, down = np.empty((frames, 2, 2, 2)), np.empty((frames, 2), bool)
+        middle = np.empty((frames, 3))
+        for stretch in stretches(frames):
+            points, contacts = warped(stretch)
+            feet[stretch], down[stretch] = kinematics.soles(points), contacts > 0
+            middle[stretch] = points[:, HIPS].mean(1)
+        shifts = kinematics.planting(feet, down)
+
+        def planted(stretch: slice) -> Floats:
+            return kinematics.moved_feet(
+                warped(stretch)[0], [None if path is None else path[stretch] for path in shifts]
+            )
+
+        if moving.min() >= 1 - 1e-6:
+            return Room(frames, lambda stretch: planted(stretch) + self.home)
+
+        # Where the dancer was when the music stopped; when it goes on, the dance is elsewhere.
+        last = np.maximum.accumulate(np.where(moving > 0.5, np.arange(frames), 0))
+        spot = middle[last] * [1.0, 0.0, 1.0]
+        spot = gaussian_filter1d(spot, 2 * _REST * FPS, axis=0, mode="nearest")
+        lowest = np.empty(frames)
+        for stretch in stretches(frames):
+            lowest[stretch] = planted(stretch)[:, FEET, 1].max(1)
+        # How far the pose at rest is moved down or up to stand on the dance's floor.
+        floor = np.array([0.0, np.percentile(lowest, 80) - self._rest[FEET, 1].max(), 0.0])
+
+        def rested(stretch: slice) -> Floats:
+            share = moving[stretch, None, None]
+            rest = self._rest + spot[stretch, None] + floor
+            blend = share * planted(stretch) + (1 - share) * rest
+            return kinematics.with_bones(blend, self.bones) + self.home
+
+        return Room(frames, rested)
 
     def _heard(
         self, song: Song, counts: Counts, energy: float, random: np.random.Generator
-    ) -> tuple[Floats, Floats]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What the model is told of the music: MFCC and context of every pose in beat time."""
         music = self._music
         tempo = np.log(counts.tempo / 100)
@@ -144,52 +196,59 @@ class Runtime:
         mfcc, phase, tempi = music_at(counts, positions, song.mfcc, FPS)
         # Wishes stay within what training has shown.
         each = np.clip(vigour, _CALMEST, _WILDEST).repeat(FRAMES)
-        return mfcc / self._mfcc_std, context(phase, 1.0, each, tempi)
+        mfcc /= self._mfcc_std
+        return mfcc.astype(np.float32), context(phase, 1.0, each, tempi).astype(np.float32)
 
-    def _given(self, held: Held | None, counts: Counts) -> tuple[Floats, Floats] | None:
-        """Held poses in beat time, standardised, and the mask of what is known."""
+    def _given(self, held: Held | None, counts: Counts) -> _Given | None:
+        """Held poses in beat time: of some rows, standardised, and which of it is known."""
         if held is None:
             return None
         positions = np.arange(len(counts) * FRAMES) / FRAMES
-        at = (counts.at(positions) - LEAD) * FPS
-        below, above = (
-            held.known[np.clip(rounded, 0, len(held.known) - 1).astype(int)]
-            for rounded in (np.floor(at), np.ceil(at))
-        )
-        known = (below & above).astype(np.float64)
+        places = (counts.at(positions) - LEAD) * FPS
         # The song may begin, and what is given end, between two poses.
-        half = np.gradient(at)[:, None] / 2
-        known *= (at[:, None] >= -half) & (at[:, None] <= len(held.known) - 1 + half)
-        return (interpolate(held.channels, at) - self._mean) / self._std, known
+        halves = np.gradient(places) / 2
+
+        def given(rows: NDArray[np.intp]) -> tuple[Floats, NDArray[np.bool_]]:
+            at, half = places[rows], halves[rows, None]
+            below, above = (
+                held.known[np.clip(rounded, 0, len(held.known) - 1).astype(int)]
+                for rounded in (np.floor(at), np.ceil(at))
+            )
+            inside = (at[:, None] >= -half) & (at[:, None] <= len(held.known) - 1 + half)
+            values = (interpolate(held.channels, at) - self._mean) / self._std
+            return values, below & above & inside
+
+        return given
 
     def _phrases(
         self,
-        mfcc: Floats,
-        context: Floats,
-        given: tuple[Floats, Floats] | None,
+        mfcc: NDArray[np.float32],
+        context: NDArray[np.float32],
+        given: _Given | None,
         random: np.random.Generator,
-    ) -> NDArray[np.float32]:
+    ) -> Rows:
         """The whole dance in beat time, standardised: (T, CHANNELS)."""
         window, hop = self._counts * FRAMES, self._counts // 2 * FRAMES
         length = len(mfcc)
-        dance = np.zeros((length + window, kinematics.CHANNELS), np.float32)
+        dance = Rows(kinematics.CHANNELS)
+        found = None
         for start in range(0, max(length - hop, 1), hop):
-            part = slice(start, start + window)
-            known = dance[part].copy()
+            # The last row is repeated.
+            rows = np.minimum(np.arange(start, start + window), length - 1)
+            known = np.zeros((window, kinematics.CHANNELS), np.float32)
             mask = np.zeros_like(known)
             if given is not None:
-                values, flags = (_padded(rows, start, window) for rows in given)
-                mask = flags.astype(np.float32)
-                known = np.where(mask > 0, values, known).astype(np.float32)
-            if start:
-                mask[:hop], known[:hop] = 1, dance[start : start + hop]
-            conditions = {
-                "mask": mask[None],
-                "mfcc": _padded(mfcc, start, window).astype(np.float32)[None],
-                "context": _padded(context, start, window).astype(np.float32)[None],
-            }
-            dance[part] = self._sample(known, conditions, random)
-        return dance[:length]
+                values, flags = given(rows)
+                mask[flags], known[flags] = 1, values[flags]
+            if found is not None:
+                mask[:hop], known[:hop] = 1, found[hop : 2 * hop]
+            conditions = {"mask": mask[None], "mfcc": mfcc[rows][None]}
+            conditions["context"] = context[rows][None]
+            found = self._sample(known, conditions, random)
+            dance.append(found[: min(hop, length - start)])
+        assert found is not None
+        dance.append(found[hop:][: max(length - len(dance), 0)])
+        return dance
 
     def _sample(
         self, known: NDArray[np.float32], conditions: dict[str, Any], random: np.random.Generator
@@ -214,58 +273,35 @@ class Runtime:
         smooth = gaussian_filter1d(sounds.astype(np.float64), _REST * FPS, mode="nearest")
         return smooth[len(width) : len(width) + frames]
 
-    def _at_rest(self, points: Floats, moving: Floats) -> Floats:
-        """The dance, blended into standing still where it shall not move."""
-        if moving.min() >= 1 - 1e-6:
-            return points
-        # Where the dancer was when the music stopped; when it goes on, the dance is elsewhere.
-        last = np.maximum.accumulate(np.where(moving > 0.5, np.arange(len(moving)), 0))
-        spot = points[last][:, HIPS].mean(1) * [1.0, 0.0, 1.0]
-        spot = gaussian_filter1d(spot, 2 * _REST * FPS, axis=0, mode="nearest")
-        share = moving[:, None, None]
-        blend = share * points + (1 - share) * (self._rest + spot[:, None] + self._floor(points))
-        return kinematics.with_bones(blend, self.bones)
 
-    def _floor(self, points: Floats) -> Floats:
-        """How far the pose at rest is moved down or up to stand on the dance's floor."""
-        floor = np.percentile(points[:, FEET, 1].max(1), 80)
-        return np.array([0.0, floor - self._rest[FEET, 1].max(), 0.0])
-
-
-def _joined(dance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A dance (T, d) without the small steps that it takes between two counts.
+def _joined(dance: Rows, low: int, high: int) -> NDArray[np.float32]:
+    """Rows low to high of a dance, without the small steps that it takes between two counts.
 
     The model makes each count as a whole, so that its error jumps where the next begins. What the
     jump is more than the speed around it is shared out to the poses on both sides.
     """
-    dance = dance.copy()
-    first = np.arange(FRAMES, len(dance) - 2, FRAMES)
-    speed = (dance[first - 1] - dance[first - 2] + dance[first + 1] - dance[first]) / 2
-    jump = dance[first] - dance[first - 1] - speed
+    # Whole counts, with the neighbours that have a share.
+    begin, end = max(low // FRAMES - 1, 0) * FRAMES, (high // FRAMES + 2) * FRAMES
+    rows = dance[begin:end]
+    first = np.arange(FRAMES, len(rows) - 2, FRAMES)
+    speed = (rows[first - 1] - rows[first - 2] + rows[first + 1] - rows[first]) / 2
+    jump = rows[first] - rows[first - 1] - speed
     for away in range(_SHARED):
         part = 0.5 * np.cos(np.pi / 2 * (away + 0.5) / _SHARED) ** 2 * jump
-        dance[first - 1 - away] += part
-        dance[first + away] -= part
-    return dance
+        rows[first - 1 - away] += part
+        rows[first + away] -= part
+    return rows[low - begin : high - begin]
 
 
 _SHARED = 4  # poses on either side
 
 
-def _between(rows: NDArray[np.float32], positions: Floats) -> Floats:
-    """Rows (T, d) at rising fractional positions, by cubic splines, a stretch at a time."""
-    parts = []
-    for first in range(0, len(positions), _STRETCH):
-        at = positions[first : first + _STRETCH]
-        low = max(int(at[0]) - _MARGIN, 0)
-        near = rows[low : int(at[-1]) + _MARGIN]
-        parts.append(CubicSpline(np.arange(len(near)), near)(at - low))
-    return np.concatenate(parts)
+def _between(dance: Rows, at: Floats) -> Floats:
+    """What a dance is, joined, at a stretch of rising fractional rows, by cubic splines."""
+    low = max(int(at[0]) - _MARGIN, 0)
+    near = _joined(dance, low, int(at[-1]) + _MARGIN)
+    between: Floats = CubicSpline(np.arange(len(near)), near)(at - low)
+    return between
 
 
-_STRETCH, _MARGIN = 1800, 12  # of the song and of the dance; a spline forgets within some rows
-
-
-def _padded(rows: Floats, start: int, length: int) -> Floats:
-    """Rows from a place on; the last one is repeated."""
-    return rows[np.minimum(np.arange(start, start + length), len(rows) - 1)]
+_MARGIN = 12  # rows of the dance; a spline forgets within some

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from dancing.body import kinematics
 from dancing.body.poses import Placement, PoseSequence
+from dancing.body.skeleton import HIPS, N_LANDMARKS
 from dancing.errors import DancingError
 from dancing.media import FPS
+from dancing.rows import Rows, stretches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +51,19 @@ class Held:
     known: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Room:
+    """A dance in the room, of which any stretch can be made.
+
+    Attributes:
+        frames: how many it has, 30 a second.
+        points: of a slice of them, (n, 33, 3) metres.
+    """
+
+    frames: int
+    points: Callable[[slice], Floats]
+
+
 class Stage:
     """Between the room and the dancer's place in the frame.
 
@@ -65,18 +81,39 @@ class Stage:
         # The torso's length in the frame, seen at home.
         self._torso = focal * torso / home[2]
 
-    def landmarks(self, points: Floats) -> Floats:
-        """(T, 33, 2) in [0, 1] of the picture; the path is moved where it would leave it."""
-        flat = kinematics.project(points, self._focal, 1.0)
-        picture = self._place.in_frame((flat - self._middle) / self._torso)
-        left, right = picture[..., 0].min(1), picture[..., 0].max(1)
-        over = np.maximum(_EDGE - left, 0) - np.maximum(right - (1 - _EDGE), 0)
+    def seen(self, room: Room, world: Rows) -> NDArray[np.float32]:
+        """Landmarks (T, 33, 2) in [0, 1] of the picture of a dance.
+
+        The path is moved where it would leave the picture.
+
+        Args:
+            world: here go the world landmarks, (33, 3) metres.
+        """
+        landmarks = np.empty((room.frames, N_LANDMARKS, 2), np.float32)
+        over = np.empty(room.frames)
+        for stretch in stretches(room.frames):
+            points = room.points(stretch)
+            picture = self._picture(points)
+            left, right = picture[..., 0].min(1), picture[..., 0].max(1)
+            over[stretch] = np.maximum(_EDGE - left, 0) - np.maximum(right - (1 - _EDGE), 0)
+            landmarks[stretch] = picture
+            world.append(points - points[:, HIPS].mean(1, keepdims=True))
         if over.any():
+            shifts = []
             for sign in (1, -1):
                 reach = maximum_filter1d(np.maximum(sign * over, 0), 2 * FPS + 1, mode="nearest")
-                shift = gaussian_filter1d(reach, FPS / 2, mode="nearest")
-                picture[..., 0] += sign * shift[:, None]
-        return picture
+                shifts.append(sign * gaussian_filter1d(reach, FPS / 2, mode="nearest"))
+            for stretch in stretches(room.frames):
+                if any(shift[stretch].any() for shift in shifts):
+                    picture = self._picture(room.points(stretch))
+                    for shift in shifts:
+                        picture[..., 0] += shift[stretch, None]
+                    landmarks[stretch] = picture
+        return landmarks
+
+    def _picture(self, points: Floats) -> Floats:
+        flat = kinematics.project(points, self._focal, 1.0)
+        return self._place.in_frame((flat - self._middle) / self._torso)
 
     def held(self, poses: PoseSequence, what: str) -> Held:
         """Given poses as the model wants them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dancing.music.song import Song
+    from dancing.rows import Rows
 
 
 class Runtime:
@@ -41,6 +42,7 @@ class Runtime:
         energy: float = 1.0,
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
+        world: Rows | None = None,
     ) -> PoseSequence:
         """Poses without world landmarks.
 
@@ -52,25 +54,32 @@ class Runtime:
                 "energy, kept poses and a start pose need a motion model of the family 'flow'"
             )
         frames = max(1, round(song.duration * FPS))
-        body = self._dance(song.mfcc, frames, np.random.default_rng(seed))
-        landmarks = place.in_frame(body).astype(np.float32)
+        random = np.random.default_rng(seed)
+        landmarks = np.empty((frames, N_LANDMARKS, 2), np.float32)
+        done = 0
+        for body in self._dance(song.mfcc, frames, random):
+            landmarks[done : done + len(body)] = place.in_frame(body)
+            done += len(body)
         return PoseSequence(landmarks, FPS, beats=song.beats, aspect=place.aspect)
 
     def _dance(
         self, mfcc: NDArray[np.float32], frames: int, random: np.random.Generator
-    ) -> NDArray[np.float64]:
-        """(frames, 33, 2) in the body frame."""
+    ) -> Iterator[NDArray[np.float64]]:
+        """The dance in the body frame, (n, 33, 2) for each n frames, in order."""
         window, hop = self._window, self._window // 2
-        rows = mfcc[np.minimum(np.arange(frames + 2 * window), len(mfcc) - 1)]
-        total = np.zeros((frames + 2 * window, N_LANDMARKS, 2))
-        weights = np.zeros((frames + 2 * window, 1, 1))
+        total = np.zeros((window, N_LANDMARKS, 2))
+        weights = np.zeros((window, 1, 1))
         fade = (np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2)[:, None, None]
-        for start in range(0, frames + hop, hop):
+        # The first window begins half a window before the song, so that every frame lies in two
+        # windows; the music there is the song's first row.
+        for start in range(-hop, frames, hop):
             noise = random.standard_normal((1, self._latent_dim)).astype(np.float32)
-            # The first window begins half a window before the song, so that every frame lies
-            # in two windows; the music there is the song's first row.
-            at = np.clip(np.arange(start - hop, start - hop + window), 0, len(rows) - 1)
-            poses = self._run({"mfcc": rows[at][None], "noise": noise})[0][0]
-            total[start : start + window] += poses * fade
-            weights[start : start + window] += fade
-        return (total / np.maximum(weights, 1e-9))[hop : hop + frames]
+            at = np.clip(np.arange(start, start + window), 0, len(mfcc) - 1)
+            poses = self._run({"mfcc": mfcc[at][None], "noise": noise})[0][0]
+            total += poses * fade
+            weights += fade
+            if start >= 0:
+                yield (total / np.maximum(weights, 1e-9))[: min(hop, frames - start)]
+            for sums in (total, weights):
+                sums[:-hop] = sums[hop:].copy()
+                sums[-hop:] = 0
