@@ -38,6 +38,8 @@ MAX_MEMORY = 6 * 2**30
 """Bytes that models may compute with, all that are open in the process together."""
 MAX_SECONDS = 300.0
 """How long one call of a model may take; usual ones take a few seconds at most."""
+MAX_SIDE = 4096
+"""Pixels of a picture that a model returns, each way."""
 _PIECE = 2**20  # bytes that are read of a zip at a time
 _DEEPEST = 50  # of the objects and lists of a card
 _LARGEST = 1e6  # of the numbers that a model returns: standardised poses, shares
@@ -153,9 +155,11 @@ class Bundle:
         for name, tensor in card.inputs.items():
             sides |= tensor.sides(inputs[name].shape)
         for (name, tensor), array in zip(card.outputs.items(), found, strict=True):
-            # A side that is neither given nor an input's is as it comes.
             fits = array.ndim == len(tensor.shape)
-            if not fits or array.shape != tensor.sized(tensor.sides(array.shape) | sides):
+            # A side that is neither given nor an input's is as it comes, within limits.
+            free = {} if not fits else tensor.sides(array.shape)
+            fits &= all(side in sides or 4 <= free[side] <= MAX_SIDE for side in free)
+            if not fits or array.shape != tensor.sized(free | sides):
                 raise DancingError(
                     f"{self.path}: the {stage} model returns {name} of shape {array.shape}, not "
                     f"{tensor}"
