@@ -245,6 +245,7 @@ def test_zips_that_lie(ava, tmp_path):
         ("'image'", lambda c: c["image"].update(view=[0, 0, 0, float("inf")])),
         ("'image'", lambda c: c["image"].update(view=[0, 0, 1e-9, 1])),
         ("'image'", lambda c: c["image"].update(size="ab")),
+        ("no image model", lambda c: c["image"].update(model="\n" + "a" * 9999)),
         ("longer than", lambda c: c["image"].update(size=[4096, 16])),
         ("'image'", lambda c: c["image"].update(margin=[1, 2, 3])),
         ("'image'", lambda c: c["image"].update(margin=[0, 0, 0, 4096])),
@@ -394,6 +395,15 @@ def test_small_models_work(tmp_path):
 def test_what_a_model_returns_is_checked(tmp_path):
     smaller = small_bundle(tmp_path / "smaller", image=drawing(8))
     assert drawn(smaller)[0].shape == (2, 8, 8, 3), "pictures are scaled to the card's size"
+    for side in (3, 5000):
+        strange = drawing(8)
+        strange.graph.initializer[1].CopyFrom(
+            numpy_helper.from_array(np.array([2, 1, side, 3]), "shape")
+        )
+        cut = numpy_helper.from_array(np.full((66, side * 3), 2, np.float32), "weights")
+        strange.graph.initializer[0].CopyFrom(cut)
+        with pytest.raises(DancingError, match="pictures of shape"):
+            drawn(small_bundle(tmp_path / f"strange {side}", image=strange))
     mfcc, noise = np.ones((1, 60, 13), np.float32), np.ones((1, 4), np.float32)
     for name, times in (("nan", np.nan), ("far", 1e20)):
         bundle = Bundle(small_bundle(tmp_path / name, motion=moving(times)))

@@ -38,6 +38,8 @@ MAX_MEMORY = 6 * 2**30
 """Bytes that models may compute with, all that are open in the process together."""
 MAX_SECONDS = 300.0
 """How long one call of a model may take; usual ones take a few seconds at most."""
+MAX_SIDE = 4096
+"""Pixels of a picture that a model returns, each way."""
 _PIECE = 2**20  # bytes that are read of a zip at a time
 _DEEPEST = 50  # of the objects and lists of a card
 _LARGEST = 1e6  # of the numbers that a model returns: standardised poses, shares
@@ -70,13 +72,13 @@ class Bundle:
             values = json.loads(self._read(CARD, MAX_CARD))
             _check_plain(values)
         except (ValueError, RecursionError) as error:
-            raise DancingError(f"{self.path}: its {CARD} is not JSON ({error})") from error
+            raise DancingError(f"{self.path}: its {CARD} is not JSON ({_line(error)})") from error
         try:
             self.card = read_card(values, _card_kinds(values))
         except ValueError as error:
             raise DancingError(f"{self.path}: its {CARD} {_line(error)}") from error
         except DancingError as error:
-            raise DancingError(f"{self.path}: {error}") from error
+            raise DancingError(f"{self.path}: {_line(error)}") from error
 
     @property
     def name(self) -> str:
@@ -153,9 +155,11 @@ class Bundle:
         for name, tensor in card.inputs.items():
             sides |= tensor.sides(inputs[name].shape)
         for (name, tensor), array in zip(card.outputs.items(), found, strict=True):
-            # A side that is neither given nor an input's is as it comes.
             fits = array.ndim == len(tensor.shape)
-            if not fits or array.shape != tensor.sized(tensor.sides(array.shape) | sides):
+            # A side that is neither given nor an input's is as it comes, within limits.
+            free = {} if not fits else tensor.sides(array.shape)
+            fits &= all(side in sides or 4 <= free[side] <= MAX_SIDE for side in free)
+            if not fits or array.shape != tensor.sized(free | sides):
                 raise DancingError(
                     f"{self.path}: the {stage} model returns {name} of shape {array.shape}, not "
                     f"{tensor}"
@@ -213,7 +217,9 @@ class Bundle:
         except (OSError, KeyError) as error:
             raise DancingError(f"{self.path}: the bundle has no {name}") from error
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-            raise DancingError(f"{self.path}: {name} cannot be unpacked ({error})") from error
+            raise DancingError(
+                f"{self.path}: {name} cannot be unpacked ({_line(error)})"
+            ) from error
         if len(content) > limit:
             raise DancingError(f"{self.path}: {name} is larger than {limit >> 20} MiB")
         return content
