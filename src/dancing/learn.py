@@ -360,6 +360,7 @@ def _within(times: Any, start: float, end: float) -> Any:
     return None if times is None else times[(times >= start) & (times < end)] - start
 
 
-def _packed(stored: StoredFrames, frames: range) -> Iterator[Packed]:
+def _packed(stored: StoredFrames | None, frames: range) -> Iterator[Packed]:
     """Pictures as `prepare` packed them: nothing is to be done but to copy."""
+    assert stored is not None, "prepare stores frames and mattes"
     return map(stored.packed, frames)
