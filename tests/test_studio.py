@@ -212,10 +212,10 @@ def test_a_learned_dancer_is_its_makers_alone(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     """A studio with narrow limits and an account; it leaves nothing and fails at nothing."""
-    folder, home = tmp_path_factory.mktemp("guarded"), tmp_path_factory.mktemp("home")
+    folder, home, cache = (tmp_path_factory.mktemp(name) for name in ("guarded", "home", "cache"))
     account = ":".join(ACCOUNT)
     limits = ("--max-upload", 1, "--max-seconds", 2, "--auth", account)
-    with studio(folder, *limits, HOME=str(home)) as running:
+    with studio(folder, *limits, HOME=str(home), DANCING_CACHE=str(cache)) as running:
         yield running
     assert [path.name for path in folder.iterdir()] == ["log.txt"]
     assert not list(home.iterdir())

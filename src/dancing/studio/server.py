@@ -92,9 +92,7 @@ def serve(
     with listening, Workspace(limits.keep * 60, limits.space * 2**20) as workspace:
         # Gradio serves what lies in these two folders; by default other programs write there too.
         os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = str(workspace.cache)
-        # It asks matplotlib for its backend before each call: no display is to be looked for, and
-        # no cache made in the user's home.
-        os.environ.setdefault("MPLCONFIGDIR", str(workspace.root / "matplotlib"))
+        # It asks matplotlib for its backend before each call: no display is to be looked for.
         os.environ.setdefault("MPLBACKEND", "agg")
         with _without_proxies():
             server = _server(workspace, limits, dancers, account, _known_names(host, names))
