@@ -138,6 +138,7 @@ def test_start_is_exact_to_a_sample(tmp_path: Path) -> None:
     late = load_audio(path, start=begin / SAMPLE_RATE, duration=0.25)
     np.testing.assert_array_equal(late, ramp[begin : begin + round(0.25 * SAMPLE_RATE)])
     assert len(load_audio(path, start=9)) == 0
+    assert len(load_audio(path, start=5 - 0.2 / SAMPLE_RATE)) == 0  # less than a sample is left
 
 
 def test_blocks_are_the_whole(tmp_path: Path) -> None:

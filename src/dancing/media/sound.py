@@ -229,7 +229,9 @@ def _sound_of_track(path: Path, number: int, start: float, listener: Listener) -
             samples, rate, layout = _samples(frame), frame.sample_rate, frame.layout.name
             for silence in _silence(samples, round((time - begin) * rate)):
                 yield _Piece(silence, rate, layout)
-            yield _Piece(samples[:, max(round((start - time) * rate), 0) :], rate, layout)
+            samples = samples[:, max(round((start - time) * rate), 0) :]
+            if samples.shape[1]:  # FFmpeg's resampler fails at none
+                yield _Piece(samples, rate, layout)
         leaps += clock.leaps
         promised = 0.0 if parts > 1 else _promised(path, container, track, reader.begin)
         is_ogg = container.format.name == "ogg"
