@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _NEARLY = 0.02  # of a triangle's side: pixels on an edge belong to both
 _OUTSIDE = -99.0
+_ALL = 0.999  # of the cells around are known
 
 
 def drawn(
@@ -57,8 +58,9 @@ def drawn(
     origin[edge] = (cv2.blur(origin, (3, 3)) / np.maximum(near, 1e-6)[..., None])[edge]
     covered[edge] = 1
     box = (columns * stride, rows * stride)
-    source = cv2.resize(origin, box, interpolation=cv2.INTER_LINEAR)
-    source[cv2.resize(covered, box, interpolation=cv2.INTER_LINEAR) < 0.999] = _OUTSIDE
+    known = cv2.compare(cv2.resize(covered, box, interpolation=cv2.INTER_LINEAR), _ALL, cv2.CMP_GE)
+    source = np.full((*known.shape, 2), _OUTSIDE, np.float32)
+    cv2.copyTo(cv2.resize(origin, box, interpolation=cv2.INTER_LINEAR), known, source)
     left, top = (low * stride).tolist()
     source = source[: size[1] - top, : size[0] - left]
     return cv2.remap(pixels, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), (

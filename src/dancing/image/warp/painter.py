@@ -15,7 +15,7 @@ from dancing.image.warp.layers import Layer, Part
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_CELLS = 56
+_CELLS = 40
 """Cells a torso's length, of the grid on which it is computed where pixels come from."""
 _SIDEWAYS = 0.45  # torso lengths between shoulders: of less, one arm is behind the trunk
 _LIFTED = 0.35  # torso lengths between ankles: of more, the higher foot is in front
