@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from dancing.body import kinematics
 from dancing.body.poses import PoseSequence
-from dancing.body.skeleton import EARS, HEAD, HIPS, SHOULDERS
+from dancing.body.skeleton import ARMS, EARS, HEAD, HIPS, SHOULDERS
 from dancing.media import FPS
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _HEAD_FURTHER = 15.0  # degrees that the head may turn further than the trunk
 _SIDE = 90.0  # where a turn is folded: what turns further away is drawn turning back
 _SOFT = 0.12  # seconds: a whole spin lasts half a second, and folded would be a shake
+_NARROW = (0.5, 0.9)  # of their width, where shoulders have lost their shape, and where not
 _NEARLY = 0.5  # degrees; so much further is rounding
 
 
@@ -77,12 +78,35 @@ def _limited(yaw: Floats, most: float) -> Floats:
     return limited
 
 
-def turned(points: Floats, degrees: Floats) -> Floats:
-    """Points (T, 33, 3) whose body and head are turned by degrees (T, 2); see `corrections`."""
-    body = _about(points, points[:, HIPS].mean(1), degrees[:, 0])
-    neck = body[:, SHOULDERS].mean(1)
-    body[:, list(HEAD)] = _about(body[:, list(HEAD)], neck, degrees[:, 1])
-    return body
+def turned(points: Floats, degrees: Floats, shape: Floats) -> Floats:
+    """Points (T, 33, 3) whose body and head are turned.
+
+    Args:
+        degrees: (T, 2); see `corrections`.
+        shape: (33, 3) metres, the body facing the camera. Shoulders and head get their shape from
+            it where they have none: in fast spins a motion model draws them together to a line,
+            which is not seen of a spin, but is of a body that faces the camera all the time.
+    """
+    points = _about(points, points[:, HIPS].mean(1), degrees[:, 0])
+    head = list(HEAD)
+    points[:, head] = _about(points[:, head], points[:, SHOULDERS].mean(1), degrees[:, 1])
+
+    short = np.interp(_width(points) / _width(shape), _NARROW, (1.0, 0.0))[:, None, None]
+    whole = np.broadcast_to(shape, points.shape)
+    yaw = yaws(points)[:, 0] - yaws(shape[None])[0, 0]
+    shifts = _about(whole, np.zeros((len(points), 3)), yaw) - points
+    shoulders = short * (shifts - shifts[:, SHOULDERS].mean(1, keepdims=True))
+    for arm in ARMS:
+        points[:, list(arm)] += shoulders[:, [arm.shoulder]]
+    points[:, head] += (short * (shifts - shifts[:, EARS].mean(1, keepdims=True)))[:, head]
+    return points
+
+
+def _width(points: Floats) -> Floats:
+    """Of the shoulders of points (..., 33, 3)."""
+    left, right = SHOULDERS
+    width: Floats = np.linalg.norm(points[..., left, :] - points[..., right, :], axis=-1)
+    return width
 
 
 def _about(points: Floats, axis: Floats, degrees: Floats) -> Floats:
@@ -114,7 +138,8 @@ def within(poses: PoseSequence, turns: float) -> PoseSequence:
     focal = kinematics.fit_focal([(poses.landmarks, world, poses.aspect)])
     place = kinematics.locate(poses.landmarks, world, poses.aspect, focal, poses.fps)
     room = kinematics.lifted(poses.landmarks, place[:, 2:] + world[..., 2], poses.aspect, focal)
-    made = turned(room, corrections(yaw, turns))
+    shape = np.median(_about(room - place[:, None], np.zeros_like(place), -yaw[:, 0]), axis=0)
+    made = turned(room, corrections(yaw, turns), shape)
     # Feet slide where they did, but not because the body is turned.
     slid = kinematics.soles(made) - kinematics.soles(room)
     shifts = kinematics.planting(slid, kinematics.contacts(room, poses.fps))

@@ -148,7 +148,7 @@ class Runtime:
             points, down = kinematics.unpack(channels)
             points = kinematics.with_bones(points, self.bones)
             if corrections is not None:
-                points = facing.turned(points, corrections[stretch])
+                points = facing.turned(points, corrections[stretch], self._rest)
             return points, down
 
         if turns is not None:
