@@ -91,7 +91,7 @@ def turned(points: Floats, degrees: Floats, shape: Floats) -> Floats:
     head = list(HEAD)
     points[:, head] = _about(points[:, head], points[:, SHOULDERS].mean(1), degrees[:, 1])
 
-    short = np.interp(_width(points) / _width(shape), _NARROW, (1.0, 0.0))[:, None, None]
+    short = np.interp(_width(points) / max(_width(shape), 1e-6), _NARROW, (1.0, 0.0))[:, None, None]
     whole = np.broadcast_to(shape, points.shape)
     yaw = yaws(points)[:, 0] - yaws(shape[None])[0, 0]
     shifts = _about(whole, np.zeros((len(points), 3)), yaw) - points
@@ -131,23 +131,24 @@ def within(poses: PoseSequence, turns: float) -> PoseSequence:
         The poses as they are, if none turns too far.
     """
     assert poses.world is not None
-    yaw = yaws(poses.world)
-    if (np.abs(yaw) <= [turns + _NEARLY, turns + _HEAD_FURTHER + _NEARLY]).all():
+    if (np.abs(yaws(poses.world)) <= [turns + _NEARLY, turns + _HEAD_FURTHER + _NEARLY]).all():
         return poses
-    world = poses.world.astype(np.float64)
-    focal = kinematics.fit_focal([(poses.landmarks, world, poses.aspect)])
-    place = kinematics.locate(poses.landmarks, world, poses.aspect, focal, poses.fps)
-    room = kinematics.lifted(poses.landmarks, place[:, 2:] + world[..., 2], poses.aspect, focal)
+    picture, world = poses.landmarks.astype(np.float64), poses.world.astype(np.float64)
+    focal = kinematics.fit_focal([(picture, world, poses.aspect)])
+    place = kinematics.locate(picture, world, poses.aspect, focal, poses.fps)
+    room = kinematics.lifted(picture, place[:, 2:] + world[..., 2], poses.aspect, focal)
+    yaw = yaws(room)
     shape = np.median(_about(room - place[:, None], np.zeros_like(place), -yaw[:, 0]), axis=0)
     made = turned(room, corrections(yaw, turns), shape)
     # Feet slide where they did, but not because the body is turned.
-    slid = kinematics.soles(made) - kinematics.soles(room)
-    shifts = kinematics.planting(slid, kinematics.contacts(room, poses.fps))
+    down = kinematics.contacts(room, poses.fps)
+    old, new = (kinematics.planting(kinematics.soles(points), down) for points in (room, made))
+    shifts = [None if a is None or b is None else b - a for a, b in zip(old, new, strict=True)]
     made = kinematics.moved_feet(made, shifts)
     return replace(
         poses,
-        landmarks=kinematics.project(made, focal, poses.aspect),
-        world=made - made[:, HIPS].mean(1, keepdims=True),
+        landmarks=kinematics.project(made, focal, poses.aspect).astype(np.float32),
+        world=(made - made[:, HIPS].mean(1, keepdims=True)).astype(np.float32),
     )
 
 
