@@ -78,27 +78,33 @@ def _limited(yaw: Floats, most: float) -> Floats:
     return limited
 
 
-def turned(points: Floats, degrees: Floats, shape: Floats) -> Floats:
-    """Points (T, 33, 3) whose body and head are turned.
-
-    Args:
-        degrees: (T, 2); see `corrections`.
-        shape: (33, 3) metres, the body facing the camera. Shoulders and head get their shape from
-            it where they have none: in fast spins a motion model draws them together to a line,
-            which is not seen of a spin, but is of a body that faces the camera all the time.
-    """
+def turned(points: Floats, degrees: Floats) -> Floats:
+    """Points (T, 33, 3) whose body and head are turned by degrees (T, 2); see `corrections`."""
     points = _about(points, points[:, HIPS].mean(1), degrees[:, 0])
     head = list(HEAD)
     points[:, head] = _about(points[:, head], points[:, SHOULDERS].mean(1), degrees[:, 1])
+    return points
 
-    short = np.interp(_width(points) / max(_width(shape), 1e-6), _NARROW, (1.0, 0.0))[:, None, None]
+
+def filled_out(points: Floats, shape: Floats) -> Floats:
+    """Points (T, 33, 3) whose shoulders and head have their shape also in fast spins.
+
+    There a motion model draws them together to a line. It is hardly seen of a spin, but is of a
+    body that goes on facing the camera.
+
+    Args:
+        shape: (33, 3) metres, the body facing the camera.
+    """
+    points = points.copy()
+    full = np.maximum(_width(shape), 1e-6)
+    short = np.interp(_width(points) / full, _NARROW, (1.0, 0.0))[:, None, None]
     whole = np.broadcast_to(shape, points.shape)
-    yaw = yaws(points)[:, 0] - yaws(shape[None])[0, 0]
-    shifts = _about(whole, np.zeros((len(points), 3)), yaw) - points
+    shifts = _about(whole, np.zeros((len(points), 3)), yaws(points)[:, 0]) - points
     shoulders = short * (shifts - shifts[:, SHOULDERS].mean(1, keepdims=True))
+    head = short * (shifts - shifts[:, EARS].mean(1, keepdims=True))
     for arm in ARMS:
         points[:, list(arm)] += shoulders[:, [arm.shoulder]]
-    points[:, head] += (short * (shifts - shifts[:, EARS].mean(1, keepdims=True)))[:, head]
+    points[:, list(HEAD)] += head[:, list(HEAD)]
     return points
 
 
@@ -137,9 +143,9 @@ def within(poses: PoseSequence, turns: float) -> PoseSequence:
     focal = kinematics.fit_focal([(picture, world, poses.aspect)])
     place = kinematics.locate(picture, world, poses.aspect, focal, poses.fps)
     room = kinematics.lifted(picture, place[:, 2:] + world[..., 2], poses.aspect, focal)
-    yaw = yaws(room)
-    shape = np.median(_about(room - place[:, None], np.zeros_like(place), -yaw[:, 0]), axis=0)
-    made = turned(room, corrections(yaw, turns), shape)
+    shape = np.median(_about(room - place[:, None], 0 * place, -yaws(room)[:, 0]), axis=0)
+    made = filled_out(room, shape)
+    made = turned(made, corrections(yaws(made), turns))
     # Feet slide where they did, but not because the body is turned.
     down = kinematics.contacts(room, poses.fps)
     old, new = (kinematics.planting(kinematics.soles(points), down) for points in (room, made))

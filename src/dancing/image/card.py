@@ -9,7 +9,9 @@ from dancing.card import StageCard
 _SIDES = (16, 4096)
 _LONGEST = 4  # how often the shorter side goes into the longer one
 _FARTHEST, _SMALLEST = 10.0, 0.01  # frames
-_TURNS = (15, 180)  # degrees
+ANY_TURN = 180
+"""Degrees of yaw that are no limit."""
+_LEAST_TURN = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,7 @@ class ImageCard(StageCard):
         view: left, top, right and bottom of the part of the pose frame that is drawn, as fractions
             of that frame; it may reach outside.
         turns: degrees of yaw by which the dancer may turn from the camera and can still be drawn,
-            15 to 180; None where any, as of a dancer seen from all sides.
+            15 to 180; None or 180 where any, as of a dancer seen from all sides.
     """
 
     size: tuple[int, int]
@@ -39,5 +41,5 @@ class ImageCard(StageCard):
             raise ValueError("size")
         if max(self.size) > _LONGEST * min(self.size):
             raise ValueError(f"size is longer than {_LONGEST} to 1")
-        if self.turns is not None and not _TURNS[0] <= self.turns <= _TURNS[1]:
-            raise ValueError(f"turns is {self.turns:g}, not from {_TURNS[0]} to {_TURNS[1]}")
+        if self.turns is not None and not _LEAST_TURN <= self.turns <= ANY_TURN:
+            raise ValueError(f"turns is {self.turns:g}, not from {_LEAST_TURN} to {ANY_TURN}")

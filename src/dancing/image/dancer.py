@@ -15,7 +15,7 @@ from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.family import ImageRuntime, family
 from dancing.image.background import Background
-from dancing.image.card import ImageCard
+from dancing.image.card import ANY_TURN, ImageCard
 from dancing.media.video import fitting_width
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Dancer:
             self.size = (fitting_width(*self._drawn, height), height)
         self.view = card.view
         self.placement = card.placement
-        self.turns = card.turns
+        self.turns = None if card.turns == ANY_TURN else card.turns
         try:
             model = family("image", card.model)
             self._runtime: ImageRuntime = model.runtime(self._run, card, self.bundle.file)

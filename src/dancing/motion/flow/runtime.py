@@ -147,8 +147,10 @@ class Runtime:
             channels = _between(dance, positions[stretch]) * self._std + self._mean
             points, down = kinematics.unpack(channels)
             points = kinematics.with_bones(points, self.bones)
+            if turns is not None:
+                points = facing.filled_out(points, self._rest)
             if corrections is not None:
-                points = facing.turned(points, corrections[stretch], self._rest)
+                points = facing.turned(points, corrections[stretch])
             return points, down
 
         if turns is not None:
