@@ -44,6 +44,7 @@ class MotionRuntime(Protocol):
         keep: PoseSequence | None,
         start_pose: PoseSequence | None,
         world: Rows | None,
+        turns: float | None,
     ) -> PoseSequence:
         """A dance; see `dancing.motion.choreographer.Choreographer`."""
 

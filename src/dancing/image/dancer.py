@@ -15,7 +15,7 @@ from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.family import ImageRuntime, family
 from dancing.image.background import Background
-from dancing.image.card import ImageCard
+from dancing.image.card import ANY_TURN, ImageCard
 from dancing.media.video import fitting_width
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Dancer:
         view: (left, top, right, bottom), the part of the pose picture that is drawn, as
             fractions of that picture; it may reach outside.
         placement: where this person stands in the pose picture; see `Choreographer`.
+        turns: degrees by which this person may turn from the camera; None where any.
 
     Raises:
         DancingError: when the bundle cannot be used or holds no image model, or the height is odd
@@ -61,6 +62,7 @@ class Dancer:
             self.size = (fitting_width(*self._drawn, height), height)
         self.view = card.view
         self.placement = card.placement
+        self.turns = None if card.turns == ANY_TURN else card.turns
         try:
             model = family("image", card.model)
             self._runtime: ImageRuntime = model.runtime(self._run, card, self.bundle.file)
