@@ -1,0 +1,118 @@
+"""Draw a deformed picture: where each pixel comes from, and its colour there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Points = NDArray[np.float64]
+
+_NEARLY = 0.02  # of a triangle's side: pixels on an edge belong to both
+_OUTSIDE = -99.0
+_ALL = 0.999  # of the cells around are known
+
+
+def drawn(
+    pixels: NDArray[np.uint8],
+    places: Points,
+    moved: Points,
+    triangles: NDArray[np.intp],
+    size: tuple[int, int],
+    stride: int,
+) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
+    """A picture whose places have moved.
+
+    Args:
+        pixels: (h, w, 4), colours multiplied by alpha.
+        places: (N, 2) x, y of the mesh's vertices in `pixels`.
+        moved: (N, 2) where they are in the new picture.
+        triangles: (M, 3) vertices; of two on one spot the later one is in front.
+        size: (width, height) of the new picture; what lies outside is left out.
+        stride: at every such pixel it is computed where it comes from, between them interpolated.
+
+    Returns:
+        Pixels (h, w, 4) of a part of the new picture, and its left and top; None where nothing of
+        it is inside.
+    """
+    import cv2
+
+    low = np.floor(moved.min(0) / stride).astype(int) - 1
+    high = np.ceil(moved.max(0) / stride).astype(int) + 2
+    low = low.clip(0)
+    high = np.minimum(high, [-(-side // stride) for side in size])
+    if (high <= low).any():
+        return None
+    columns, rows = high - low
+    # Cells' middles are whole numbers.
+    origin, seen = _origins(
+        places - 0.5, moved / stride - low - 0.5, triangles, int(columns), int(rows)
+    )
+    # Around the mesh its places go on, so that they can be interpolated up to its edge.
+    covered = seen.astype(np.float32)
+    near = cv2.blur(covered, (3, 3))
+    edge = (near > 0) & ~seen
+    origin[edge] = (cv2.blur(origin, (3, 3)) / np.maximum(near, 1e-6)[..., None])[edge]
+    covered[edge] = 1
+    box = (columns * stride, rows * stride)
+    known = cv2.compare(cv2.resize(covered, box, interpolation=cv2.INTER_LINEAR), _ALL, cv2.CMP_GE)
+    source = np.full((*known.shape, 2), _OUTSIDE, np.float32)
+    cv2.copyTo(cv2.resize(origin, box, interpolation=cv2.INTER_LINEAR), known, source)
+    left, top = (low * stride).tolist()
+    source = source[: size[1] - top, : size[0] - left]
+    return cv2.remap(pixels, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), (
+        left,
+        top,
+    )
+
+
+def _origins(
+    places: Points, moved: Points, triangles: NDArray[np.intp], columns: int, rows: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Where each cell (rows, columns) comes from, (rows, columns, 2), and whether from anywhere.
+
+    Barycentric coordinates of all cells in a square around each triangle.
+    """
+    origin = np.zeros((rows, columns, 2), np.float32)
+    seen = np.zeros((rows, columns), bool)
+    corners = moved[triangles]  # (M, 3, 2)
+    first = np.ceil(corners.min(1) - _NEARLY).astype(int)
+    across = np.floor(corners.max(1) + _NEARLY).astype(int) - first + 1
+    # Stretched triangles have larger squares; few are.
+    squares = 2 ** np.ceil(np.log2(across.max(1).clip(1))).astype(int)
+    squares[(across <= 0).any(1)] = 0
+    edges = corners[:, 1:] - corners[:, :1]
+    area = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
+    squares[np.abs(area) < 1e-6] = 0
+    for side in np.unique(squares[squares > 0]):
+        these = np.flatnonzero(squares == side)
+        y, x = np.mgrid[:side, :side].reshape(2, -1)
+        x = first[these, 0, None] + x
+        y = first[these, 1, None] + y
+        dx, dy = x - corners[these, 0, 0, None], y - corners[these, 0, 1, None]
+        one, two, whole = edges[these, 0, :, None], edges[these, 1, :, None], area[these, None]
+        b = (dx * two[:, 1] - dy * two[:, 0]) / whole
+        c = (one[:, 0] * dy - one[:, 1] * dx) / whole
+        inside = (b >= -_NEARLY) & (c >= -_NEARLY) & (b + c <= 1 + _NEARLY)
+        inside &= (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+        which, cell = np.nonzero(inside)
+        b, c = b[which, cell, None], c[which, cell, None]
+        vertices = places[triangles[these[which]]]
+        at = y[which, cell], x[which, cell]
+        origin[at] = (1 - b - c) * vertices[:, 0] + b * vertices[:, 1] + c * vertices[:, 2]
+        seen[at] = True
+    return origin, seen
+
+
+def lay_over(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], corner: tuple[int, int]) -> None:
+    """Lay pixels (h, w, 4), multiplied by alpha, over a canvas (H, W, 4) of the same kind."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    box = canvas[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
+    rest = cv2.merge([255 - pixels[..., 3]] * 4)
+    cv2.multiply(box, rest, dst=rest, scale=1 / 255)
+    box[:] = cv2.add(pixels, rest)
