@@ -154,6 +154,7 @@ class Card:
         name: the dancer's.
         licence: of the weights.
         data: what they were trained on, in words.
+        consent: of the person whose pictures the bundle holds, in words; '' where it holds none.
         reproducible: whether a recipe makes these weights again; None where nobody has said.
         remark: why, or why not.
         fps: frames a second.
@@ -168,6 +169,7 @@ class Card:
     name: str
     licence: str = "unspecified"
     data: str = "unspecified"
+    consent: str = ""
     reproducible: bool | None = None
     remark: str = ""
     fps: int = 30

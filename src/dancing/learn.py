@@ -1,6 +1,7 @@
-"""Your own dancer: videos of a person go in, a bundle that draws that person comes out.
+"""Your own dancer: photos or videos of a person go in, a bundle that draws that person comes out.
 
-Work goes on in a folder beside the output, OUTPUT.learning: what was chosen of the videos
+Of photos that takes seconds, and needs no torch; see `dancing.image.warp.photo`. Of videos, work
+goes on in a folder beside the output, OUTPUT.learning: what was chosen of the videos
 (`plan.json`), their pictures (`kept.h5`, `held_out.h5`) and the training runs (`image`,
 `motion`). After a stop the same call goes on from there; when all is done it is removed.
 """
@@ -20,20 +21,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.bundle import CARD, Bundle
+from dancing.bundle import CARD, Bundle, check_output, write_bundle
 from dancing.data.dataset import Clip, Dataset, DatasetWriter, Packed, StoredFrames
 from dancing.data.footage import clothes, fitting_height, length, missing_parts, steady_scenes
 from dancing.data.pose_model import model_path
 from dancing.data.prepare import prepare
 from dancing.errors import DancingError
-from dancing.evaluation import image as image_evaluation
-from dancing.export import check_output, export, write_bundle
 from dancing.family import family
-from dancing.files import VIDEO_SUFFIXES, expand, fitted, only_one, write_then_rename
-from dancing.listener import Listener, Renamed
+from dancing.files import (
+    PICTURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    expand,
+    fitted,
+    only_one,
+    write_then_rename,
+)
+from dancing.image.warp import photo
+from dancing.listener import Listener, Renamed, Silent
 from dancing.media.video import probe
-from dancing.training.checkpoint import CHECKPOINT
-from dancing.training.train import train
 
 if TYPE_CHECKING:
     from dancing.data.footage import Shot
@@ -62,17 +67,17 @@ class Learned:
 
     Attributes:
         bundle: the path written.
-        report: how well held-out frames are drawn.
-        notes: what is worth knowing of the videos, one line each.
+        report: how well held-out frames are drawn; None where photos were learned from.
+        notes: what is worth knowing of the videos or photos, one line each.
     """
 
     bundle: Path
-    report: Report
+    report: Report | None
     notes: list[str]
 
 
 def learn(
-    videos: Sequence[str | Path],
+    inputs: Sequence[str | Path],
     output: str | Path,
     *,
     start: str | Path = "default",
@@ -81,31 +86,69 @@ def learn(
     device: str = "auto",
     listener: Listener | None = None,
 ) -> Learned:
-    """Learn a dancer from videos of one person before one steady camera.
+    """Learn a dancer from photos of one person, or from videos before one steady camera.
+
+    The bundle made from photos holds pictures of the person; `listener` is told so before.
 
     Args:
-        videos: video files, or folders of them.
+        inputs: photos or videos, or folders of them; of photos, scene and framing are the first's.
         output: the bundle's folder, or a .zip.
-        start: the dancer whose weights to start from.
-        moves: learn the person's way to dance too; needs videos with music.
-        minutes: how long it may take in all, what was done before a stop included.
+        start: of videos: the dancer whose weights to start from.
+        moves: of videos with music: learn the person's way to dance too.
+        minutes: of videos: how long it may take in all, what was done before a stop included.
         device: see `dancing.training.fit`.
         listener: told of progress; an error that it raises there ends the work, and the same call
             goes on with it later. When it says that it was stopped, training ends, and what has
             been learned is evaluated and exported.
 
     Raises:
-        DancingError: when the videos do not fit: nobody in them, too short, a camera that moves,
+        DancingError: when the inputs do not fit: nobody in them, too short, a camera that moves,
             different clothes; or when other work lies in the folder, or goes on in it.
     """
-    began = time.monotonic()
     listener = listener or Listener()
     output = Path(output)
     check_output(output)
-    files = expand(videos, VIDEO_SUFFIXES, "videos", listener)
+    files = _expanded(inputs, listener)
+    photos = [file for file in files if photo.is_photo(file)]
+    if not photos:
+        return _learn_videos(files, output, start, moves, minutes, device, listener)
+    if len(photos) < len(files):
+        raise DancingError("photos and videos are not learned together; name either")
+    if moves:
+        raise DancingError("moves are learned from videos with music, not from photos")
+    if start != "default":
+        raise DancingError("from photos nothing is trained, so there are no weights to start from")
+    with only_one(working_folder(output)):
+        return Learned(output, None, photo.learn(photos, output, listener))
+
+
+def has_photos(inputs: Sequence[str | Path]) -> bool:
+    """Whether there are photos among what `learn` is given; then it saves no previews."""
+    return any(map(photo.is_photo, _expanded(inputs, Silent())))
+
+
+def _expanded(inputs: Sequence[str | Path], listener: Listener) -> list[Path]:
+    return expand(inputs, VIDEO_SUFFIXES | PICTURE_SUFFIXES, "videos or photos", listener)
+
+
+def _learn_videos(
+    files: Sequence[Path],
+    output: Path,
+    start: str | Path,
+    moves: bool,
+    minutes: float,
+    device: str,
+    listener: Listener,
+) -> Learned:
+    from dancing.evaluation import image as image_evaluation
+    from dancing.export import export
+    from dancing.training.train import train
+
+    began = time.monotonic()
     bundle = Bundle(start)
     for stage in ("image", "motion") if moves else ("image",):
-        bundle.stage(stage)
+        if not bundle.stage(stage).config:
+            raise DancingError(f"{start}: has no weights that training could start from")
     if moves:
         for file in files:
             if not probe(file).has_sound:
@@ -185,6 +228,8 @@ def previews(output: str | Path) -> list[Path]:
 
 def _training(run: Path, start: str | Path, device: str) -> dict[str, Any]:
     """What both stages are trained with."""
+    from dancing.training.checkpoint import CHECKPOINT
+
     return {
         "start": start,
         "epochs": _ENDLESS,

@@ -18,6 +18,7 @@ from dancing.errors import DancingError
 from dancing.files import MEDIA_SUFFIXES, expand, fitted, is_pipe
 from dancing.image.background import TRANSPARENT, Background
 from dancing.image.dancer import Dancer
+from dancing.image.warp.photo import as_bundle
 from dancing.listener import Listener
 from dancing.media import FPS
 from dancing.media.video import OUTPUT_SUFFIXES, VideoWriter, check_output, is_generated
@@ -150,7 +151,7 @@ def generate(
     Args:
         song: any audio or video file; with `poses_from` it only gives the sound, and may be None.
         output: an .mp4, .mov or .webm; or .npz, .json or .csv for the poses alone.
-        dancer: an embedded dancer's name, or a bundle.
+        dancer: an embedded dancer's name, a bundle, or a photo of a person.
         motion: the bundle whose motion model is used. Default: the dancer's own, else the
             default dancer's.
         seed: the same seed gives the same file.
@@ -189,8 +190,9 @@ def generate(
     _spare_inputs([song, poses_from, keep, start_pose, background], [output, poses])
     if keep is not None and start_pose is not None:
         raise DancingError("kept poses (--keep) have a first pose: give no --start-pose beside")
-    bundle = Bundle(dancer)
-    drawer = Dancer(bundle, height)
+    with as_bundle(dancer, output.parent, listener) as made:
+        bundle = Bundle(made)
+        drawer = Dancer(bundle, height)  # has read all that it needs
     drawer.check(style, scene)
     given: PoseSequence | None = None
     world: Rows | None = None
