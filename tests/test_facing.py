@@ -161,7 +161,7 @@ def test_standing_feet_stand_while_a_body_is_turned():
     yaw = np.stack([75 + 15 * np.sin(np.arange(FRAMES) / 10), np.zeros(FRAMES)], 1)
     world = facing.turned(stance, yaw)
     world[:, 23:] = facing.turned(stance, 0 * yaw + [75, 0])[:, 23:]
-    landmarks = kinematics.project(world + [0, 0.1, 3.5], FOCAL, ASPECT)
+    landmarks = kinematics.project(world + np.array([0, 0.1, 3.5]), FOCAL, ASPECT)
     made = facing.within(PoseSequence(landmarks, world=world, aspect=ASPECT), 60)
     moved = facing.turned(world, facing.corrections(facing.yaws(world), 60))
     loose, planted = (
