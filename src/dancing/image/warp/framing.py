@@ -137,7 +137,9 @@ def yaw(points: Floats) -> float:
     return float(np.degrees(np.arctan2(abs(line[2]), line[0])))
 
 
-def margins(points: Floats, matte: NDArray[np.uint8], body: Body) -> tuple[float, float, float, float]:
+def margins(
+    points: Floats, matte: NDArray[np.uint8], body: Body
+) -> tuple[float, float, float, float]:
     """Pixels of a photo by which somebody reaches beyond the landmarks: left, top, right, bottom.
 
     Args:
@@ -174,8 +176,8 @@ def framed(
 ) -> Frame:
     """The smallest view of a photo's scene in which the person has room to dance.
 
-    Of somebody who is cut off by the photo's lower edge, that edge stays the video's, and hands
-    may leave the video at the sides, too.
+    Of somebody who is cut off by the photo's lower edge, the photo's framing stays as far as head
+    and elbows have room in it: hands may leave the video.
 
     Args:
         body: of the person.
@@ -183,14 +185,19 @@ def framed(
         photo: (width, height).
         resolution: pixels that there are to one of the photo; above 1 where it was made smaller.
     """
-    half = body.torso * (body.proportions["shoulder"] + body.proportions["upper_arm"])
-    if not body.cut:
-        half = _SPREAD * (body.torso * body.proportions["shoulder"] + body.arm)
-    left, right = body.hips[0] - half - margin[0], body.hips[0] + half + margin[2]
-    top = body.floor - body.legs - _UPRIGHT * body.torso - body.arm - margin[1]
-    bottom = body.floor + _BELOW * body.torso + margin[3]
+    shoulder, upper_arm, neck = (
+        body.torso * body.proportions[kind] for kind in ("shoulder", "upper_arm", "neck")
+    )
+    shoulders = body.floor - body.legs - _UPRIGHT * body.torso
     if body.cut:
-        bottom = photo[1]
+        half = shoulder + upper_arm
+        top = min(shoulders - max(upper_arm, neck) - margin[1], 0.0)
+        bottom: float = photo[1]
+    else:
+        half = _SPREAD * (shoulder + body.arm)
+        top = shoulders - body.arm - margin[1]
+        bottom = body.floor + _BELOW * body.torso + margin[3]
+    left, right = body.hips[0] - half - margin[0], body.hips[0] + half + margin[2]
     needed = (right - left, bottom - top)
     portrait = photo[0] < photo[1]
     aspect = _PORTRAIT[0] / _PORTRAIT[1] if portrait else min(photo[0] / photo[1], _WIDEST)
