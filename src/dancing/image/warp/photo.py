@@ -420,9 +420,10 @@ def _cut(sight: _Sight) -> tuple[Reference, tuple[int, int]]:
     box = np.s_[low[1] : rows[-1] + 1 + _PAD, low[0] : columns[-1] + 1 + _PAD]
     colour, alpha = colour[box], alpha[box]
     corner[:2] += low
-    if int(corner[1]) + len(alpha) >= height:
+    body = measured(sight.points, height)
+    if body.cut and int(corner[1]) + len(alpha) >= height:
         # Cut off by the photo's edge, which is not to be seen when the dancer rises.
-        tail = round(_TAIL * measured(sight.points, height).torso)
+        tail = round(_TAIL * body.torso)
         colour = np.pad(colour, ((0, tail), (0, 0), (0, 0)), "edge")
         alpha = np.pad(alpha, ((0, tail), (0, 0)), "edge")
     reference = Reference(
