@@ -14,6 +14,7 @@ from dancing.body.drawing import draw_skeleton
 from dancing.data.dataset import DatasetWriter
 from test_training import a_dance
 
+pytestmark = pytest.mark.slow
 SMALL = (
     "channels=10", "fingers_steps=5", "depth_views=16", "learning_rate=0.001", "warm_up_steps=20",
 )  # fmt: skip
@@ -160,7 +161,6 @@ def test_motion_models_go_on_after_a_stop_with_workers(dances, tmp_path, model, 
     assert_equal(whole, after)
 
 
-@pytest.mark.slow
 def test_motion_models_see_other_windows_in_other_processes(dances, tmp_path):
     model, settings = MOTION[0]
     options = {"stage": "motion", "model": model, "epochs": 1}
@@ -172,7 +172,6 @@ def test_motion_models_see_other_windows_in_other_processes(dances, tmp_path):
     np.testing.assert_allclose(together, alone["chosen"], atol=1e-6)
 
 
-@pytest.mark.slow
 def test_a_stop_of_two_processes_changes_nothing(data, tmp_path):
     options = {"batch_size": 2, "epochs": 2, "processes": 2}
     unstopped = trained(tmp_path / "unstopped", data, ADVERSARIAL, **options)

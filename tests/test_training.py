@@ -271,6 +271,7 @@ def test_the_seed_decides_the_first_weights(data, tmp_path):
     np.testing.assert_allclose(states[0], states[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_limbs_learns_and_its_bundle_draws_on_the_empty_scene(tmp_path):
     """A small figure on a striped floor: the plate is the floor, and the loss falls."""
     floor = np.full((96, 96, 3), 60, np.uint8)
