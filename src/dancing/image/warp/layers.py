@@ -202,7 +202,7 @@ class _Cutter:
         for depth in np.arange(0.25, _LONGEST_SKIRT, 0.02):
             middles = [_at_depth(chain, figure, depth) for chain in legs]
             apart = length(middles[0] - middles[1]) / figure.torso
-            row, column = self._cell(sum(middles) / 2)
+            row, column = self._cell(np.mean(middles, 0))
             if not (0 <= row < self._size[1] and 0 <= column < self._size[0]):
                 break
             if self._labels[row, column] in (_OUTSIDE, 1, 2):
@@ -217,7 +217,7 @@ class _Cutter:
     def _gap(self, depth: float) -> float:
         """Between the legs so far below the hips, in torso lengths."""
         legs = self._figure.chains[N_ARMS:]
-        row, column = self._cell(sum(_at_depth(leg, self._figure, depth) for leg in legs) / 2)
+        row, column = self._cell(np.mean([_at_depth(leg, self._figure, depth) for leg in legs], 0))
         if not (0 <= row < self._size[1] and 0 <= column < self._size[0]):
             return 0.0
         solid = np.flatnonzero(self._labels[row] != _OUTSIDE)
