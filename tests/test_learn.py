@@ -178,13 +178,16 @@ def test_learning_in_a_thread_can_be_ended_early(film, tmp_path):
     """As a program with windows does."""
     told, found = [], []
 
+    def learning():
+        return any(stage == "learning the look" and done >= 2 for stage, done, *_ in told)
+
     def work():
         found.append(
             learn(
                 [film],
                 tmp_path / "me.zip",
                 minutes=10,
-                listener=Recorder(told, stop=lambda: ("learning the look", 2, 100) in told),
+                listener=Recorder(told, stop=learning),
             )
         )
 
