@@ -38,6 +38,8 @@ _BINS = 16
 """Bins of each of three colours."""
 _FLAT = 3e-5
 """Variance of colours in [0, 1] that is noise, no edge."""
+_LEAST_RADIUS = 3
+"""Radius in pixels from which windows of the smoothing are found on a smaller picture."""
 _SURE = 3.0
 """Logit of the prior beyond which colours are not asked."""
 _CUT = 0.12
@@ -97,7 +99,7 @@ def _alpha(
     coarse = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
     person = _person(small, coarse, points * [scale, scale, 1], pixel * scale)
     share = cv2.resize(person.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    fine = _guided(picture, share, max(1, round(pixel)), _FLAT)
+    fine = _guided(picture, share, pixel)
     return (((fine - _CUT) / (1 - 2 * _CUT)).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -112,7 +114,7 @@ def _person(
     evidence = prior
     for sure in (2.0, 1.0):
         colours = _evidence(bins, evidence > sure, evidence < -sure)
-        evidence = _guided(picture, prior + 2 * colours, max(1, round(pixel)), _FLAT)
+        evidence = _guided(picture, prior + 2 * colours, pixel)
     cut = np.where(evidence > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     cut[prior > _SURE] = cv2.GC_FGD
     cut[prior < -_SURE] = cv2.GC_BGD
@@ -220,41 +222,52 @@ def _histogram(bins: NDArray[np.int32], shape: tuple[int, ...]) -> Floats:
     return counts
 
 
-def _guided(picture: NDArray[np.uint8], values: Floats, radius: int, floor: float) -> Floats:
+def _guided(picture: NDArray[np.uint8], values: Floats, radius: float) -> Floats:
     """Smooth values but not across the picture's edges.
+
+    What is fitted in a window changes slowly and is found on a smaller picture where windows are
+    large (He and Sun, "Fast Guided Filter", 2015, https://arxiv.org/abs/1505.00996).
 
     Args:
         picture: (H, W, 3) uint8.
         values: (H, W).
         radius: of the windows, in pixels.
-        floor: variance in a window, of colours in [0, 1], that counts as flat.
     """
     import cv2
 
-    def mean(plane: Floats) -> Floats:
-        return cv2.blur(plane, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT_101)
+    height, width = values.shape
+    step = max(1, int(radius / _LEAST_RADIUS))
+    size = (-(-width // step), -(-height // step))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    few = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    side = 2 * max(1, round(radius / step)) + 1
 
-    planes = [plane.astype(np.float32) / 255 for plane in cv2.split(picture)]
-    values = values.astype(np.float32)
+    def mean(planes: Floats) -> Floats:
+        return cv2.blur(planes, (side, side), borderType=cv2.BORDER_REFLECT)
+
+    planes = cv2.split(small)
     means = [mean(plane) for plane in planes]
-    average = mean(values)
-    with_values = [mean(p * values) - m * average for p, m in zip(planes, means, strict=True)]
-    (rr, rg, rb), (gg, gb), (bb,) = (
-        [mean(planes[i] * planes[j]) - means[i] * means[j] for j in range(i, 3)] for i in range(3)
+    average = mean(few)
+    shared = [mean(p * few) - m * average for p, m in zip(planes, means, strict=True)]
+    rr, rg, rb, gg, gb, bb = (
+        mean(planes[i] * planes[j]) - means[i] * means[j] for i in range(3) for j in range(i, 3)
     )
-    rr, gg, bb = rr + floor, gg + floor, bb + floor
+    rr, gg, bb = rr + _FLAT, gg + _FLAT, bb + _FLAT
     # The inverse of the symmetric matrix of covariances, by cofactors.
-    inverse = {
-        (0, 0): gg * bb - gb * gb, (0, 1): rb * gb - rg * bb, (0, 2): rg * gb - rb * gg,
-        (1, 1): rr * bb - rb * rb, (1, 2): rg * rb - rr * gb, (2, 2): rr * gg - rg * rg,
-    }  # fmt: skip
-    determinant = rr * inverse[0, 0] + rg * inverse[0, 1] + rb * inverse[0, 2]
-    slopes = [
-        sum(inverse[min(i, j), max(i, j)] * with_values[j] for j in range(3)) / determinant
-        for i in range(3)
+    first = (gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg)
+    second = (first[1], rr * bb - rb * rb, rg * rb - rr * gb)
+    third = (first[2], second[2], rr * gg - rg * rg)
+    determinant = rr * first[0] + rg * first[1] + rb * first[2]
+    fit = [
+        (row[0] * shared[0] + row[1] * shared[1] + row[2] * shared[2]) / determinant
+        for row in (first, second, third)
     ]
-    offset = average - sum(s * m for s, m in zip(slopes, means, strict=True))
-    return mean(offset) + sum(mean(s) * p for s, p in zip(slopes, planes, strict=True))
+    fit.append(average - fit[0] * means[0] - fit[1] * means[1] - fit[2] * means[2])
+    red, green, blue, offset = (
+        cv2.resize(mean(plane), (width, height), interpolation=cv2.INTER_LINEAR) for plane in fit
+    )
+    colours = picture.astype(np.float32) / 255
+    return colours[..., 0] * red + colours[..., 1] * green + colours[..., 2] * blue + offset
 
 
 def _foreground(
