@@ -308,7 +308,7 @@ class _Cutter:
         else:
             past = past_joint(self._places, joints[:3]) / radius
         at_joint = np.hypot(*np.moveaxis(self._places - joints[1], -1, 0))
-        both = (at_joint < 2 * radius) & (np.abs(past) < _JOINT)
+        both = (at_joint < 1.1 * radius) & (np.abs(past) < _JOINT)
         behind: Mask
         if is_arm:
             behind = mine & (past > 0)
@@ -330,7 +330,9 @@ class _Cutter:
     def _half_width(self, limb: int, own: Mask) -> float:
         """Half of a bone's width, in its radii."""
         distances = self._bones[limb].min(0)[own]
-        return float(np.percentile(distances, 95)) if len(distances) > 20 else 0.8
+        # Clothes of a leg may stand out; of an arm it is the end at the elbow that is to be round.
+        share = 70 if limb < N_ARMS else 95
+        return float(np.percentile(distances, share)) if len(distances) > 20 else 0.8
 
     def _filled(
         self, source: Mask, real: Mask, hidden: Mask

@@ -128,10 +128,10 @@ class Skin:
             smooth(past_joint(places, joints[j : j + 3]) / (_SHARED[j + 1] * radii[j]) + 0.5)
             for j in range(2)
         ]
+        # Halves that are bent may lie near each other, and are told apart by layer, not by place.
+        near[:, 0 if lower else slice(1, 3)] = np.inf
         if folded(joints[:3]):
-            # Its halves lie on each other and are told apart by layer, not by place.
             after[0] = np.full(len(places), float(lower))
-            near[:, 0 if lower else slice(1, 3)] = np.inf
         along = (places - joints[0]) @ self._directions[0]
         root = smooth(along / (_SHARED[0] * radii[0]) + _ROOT)
         # Each place hangs on the joint that is nearest along its bone.
