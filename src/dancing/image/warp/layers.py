@@ -26,6 +26,7 @@ _TORSO = 96
 """Pixels of a torso at the size at which parts are told apart."""
 _SOLID = 40  # of 255: alpha of what belongs to the person
 _MESH = 1 / 12  # torso lengths a side of a mesh's cell
+_MARGIN = 0.6  # of that
 _FAINT = 8  # of 255: less is not drawn
 _TRUNK_RADIUS = 0.16
 _HEAD = 0.75  # radius over the distance of the ears
@@ -36,8 +37,8 @@ _JOINT = 0.6  # in radii
 _SURELY, _LIKELY, _PERHAPS = 0.45, 1.05, 1.4
 _BODY, _OUTSIDE = 0, -1  # labels; limbs are 1 to 4
 # In torso lengths: what legs are apart between which trousers show a gap; how much wider than the
-# legs are apart trousers hardly are.
-_STRIDE, _FLARE = 0.5, 0.5
+# legs are apart trousers hardly are; how wide a gap is that begins at a hem, and not as a crack.
+_STRIDE, _FLARE, _STEP = 0.5, 0.5, 0.19
 _SHORTEST_SKIRT, _LONGEST_SKIRT = 0.37, 1.7
 
 
@@ -193,7 +194,8 @@ class _Cutter:
     def _find_hem(self) -> float:
         """How far below the hips a skirt ends, in torso lengths; 0 for trousers.
 
-        Cloth between legs that stand apart is a skirt's, and so is what is much wider than they.
+        Cloth between legs that stand apart is a skirt's; so is what is much wider than they, or
+        ends at once where they are apart.
         """
         figure = self._figure
         legs = figure.chains[N_ARMS:]
@@ -201,7 +203,7 @@ class _Cutter:
         for depth in np.arange(0.25, _LONGEST_SKIRT, 0.02):
             middles = [_at_depth(chain, figure, depth) for chain in legs]
             apart = length(middles[0] - middles[1]) / figure.torso
-            row, column = self._cell(sum(middles) / 2)
+            row, column = self._cell(np.mean(middles, 0))
             if not (0 <= row < self._size[1] and 0 <= column < self._size[0]):
                 break
             if self._labels[row, column] in (_OUTSIDE, 1, 2):
@@ -209,7 +211,22 @@ class _Cutter:
             hem = depth
             if depth > _SHORTEST_SKIRT:
                 found |= apart > _STRIDE or self._width_at(depth) - apart > _FLARE
-        return hem + 0.06 if found else 0.0
+        if found or (hem > _SHORTEST_SKIRT and self._gap(hem + 0.06) > _STEP):
+            return hem + 0.06
+        return 0.0
+
+    def _gap(self, depth: float) -> float:
+        """Between the legs so far below the hips, in torso lengths."""
+        legs = self._figure.chains[N_ARMS:]
+        row, column = self._cell(np.mean([_at_depth(leg, self._figure, depth) for leg in legs], 0))
+        if not (0 <= row < self._size[1] and 0 <= column < self._size[0]):
+            return 0.0
+        solid = np.flatnonzero(self._labels[row] != _OUTSIDE)
+        left, right = solid[solid <= column], solid[solid >= column]
+        if not (len(left) and len(right)):
+            return 0.0
+        width = self._alpha.shape[1] / self._size[0]
+        return float((right[0] - left[-1]) * width / self._figure.torso)
 
     def _width_at(self, depth: float) -> float:
         """Of trunk and legs so far below the hips, in torso lengths."""
@@ -326,35 +343,25 @@ class _Cutter:
 
         def full(mask: Mask) -> NDArray[np.float32]:
             soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
-            return cv2.resize(soft, shape, interpolation=cv2.INTER_CUBIC).clip(0, 1)
+            soft = cv2.resize(soft, shape, interpolation=cv2.INTER_CUBIC)
+            return (soft * 2 - 0.5).clip(0, 1)
 
         hidden = hidden & ~real
-        alpha = (full(real) * 2 - 0.5).clip(0, 1) * self._alpha
+        seen = full(real | hidden)
         if not hidden.any() or not source.any():
-            return self._colour, alpha.astype(np.uint8)
-        rows, columns = (
-            np.flatnonzero((source | hidden).any(1)),
-            np.flatnonzero((source | hidden).any(0)),
-        )
+            return self._colour, (seen * self._alpha).astype(np.uint8)
+        rows, columns = (np.flatnonzero((source | hidden).any(axis)) for axis in (1, 0))
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        unknown = ~cv2.erode(source.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        small = np.ascontiguousarray(self._small[box])
+        unknown = 1 - cv2.erode(source[box].astype(np.uint8), np.ones((3, 3), np.uint8))
         guess = self._small.copy()
-        guess[box] = cv2.inpaint(
-            np.ascontiguousarray(self._small[box]),
-            unknown[box].astype(np.uint8),
-            3,
-            cv2.INPAINT_TELEA,
-        )
+        guess[box] = cv2.inpaint(small, unknown, 3, cv2.INPAINT_TELEA)
         guess = cv2.resize(guess, shape, interpolation=cv2.INTER_LINEAR)
-        # Under the other layer's soft edge, too.
-        wide = cv2.dilate(hidden.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & (
-            hidden | (self._solid & ~source & ~real)
-        )
-        share = full(wide)
-        guessed = (share * 2 - 0.5).clip(0, 1)
-        mix = (guessed * (1 - alpha / 255))[..., None]
-        colour = (self._colour * (1 - mix) + guess * mix).astype(np.uint8)
-        return colour, np.maximum(alpha, guessed * 255).astype(np.uint8)
+        # A little farther, for the edge of what lies before is mixed with it.
+        share = full(cv2.dilate(hidden.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
+        alpha = seen * (self._alpha + share * (255 - self._alpha.astype(np.float32)))
+        colour = self._colour + share[..., None] * (guess - self._colour.astype(np.float32))
+        return colour.astype(np.uint8), alpha.astype(np.uint8)
 
     def _add(
         self,
@@ -405,9 +412,10 @@ def _mesh(seen: Mask, side: float) -> tuple[Points, NDArray[np.intp]]:
     columns, rows = int(np.ceil(width / side)), int(np.ceil(height / side))
     y, x = np.nonzero(seen)
     used = np.zeros((rows + 2, columns + 2), bool)
-    # With a margin, for what lies a little beside a cell's edge.
-    for dx in (-2, 2):
-        for dy in (-2, 2):
+    # With a margin, so that at the mesh's edge, where places are guessed, nothing is seen.
+    margin = _MARGIN * side
+    for dx in (-margin, margin):
+        for dy in (-margin, margin):
             used[((y + dy) // side).astype(int) + 1, ((x + dx) // side).astype(int) + 1] = True
     j, i = np.nonzero(used)
     stride = columns + 3

@@ -10,7 +10,8 @@ import numpy as np
 from dancing.body.skeleton import EARS, NOSE
 from dancing.image.warp.drawing import drawn, lay_over
 from dancing.image.warp.figure import N_ARMS, Figure, length
-from dancing.image.warp.layers import Layer, Part
+from dancing.image.warp.layers import Layer
+from dancing.image.warp.skinning import Part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
