@@ -273,8 +273,7 @@ def _height(matte: Picture) -> int:
 
 
 def _check_upright(path: Path, person: Person, picture: Picture) -> None:
-    """Refuse who lies, is upside down, or of whom head, half the trunk, or all below it is missing.
-    """
+    """Refuse who lies or is upside down, and of whom head, half the trunk or the waist is missing."""
     height, width = picture.shape[:2]
     points = person.points[:, :2] * [width, height]
     shoulders, hips = points[SHOULDERS].mean(0), points[HIPS].mean(0)
@@ -285,9 +284,9 @@ def _check_upright(path: Path, person: Person, picture: Picture) -> None:
             "of somebody who stands"
         )
     if points[NOSE, 1] < 0:
-        raise DancingError(f"{path}: the head is outside of the photo; take one with the whole head")
+        raise DancingError(f"{path}: the head is outside of it; take a photo with the whole head")
     if ((points[TRUNK, 0] < 0) | (points[TRUNK, 0] > width)).any():
-        raise DancingError(f"{path}: its edge cuts the person in half; take one with the whole body")
+        raise DancingError(f"{path}: its edge cuts the person in half; show the whole person")
     if (height - shoulders[1]) / up < _TORSO_SEEN:
         raise DancingError(
             f"{path}: shows head and shoulders only; take a photo from the waist up at least, or "
