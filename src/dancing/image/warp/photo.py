@@ -273,7 +273,7 @@ def _height(matte: Picture) -> int:
 
 
 def _check_upright(path: Path, person: Person, picture: Picture) -> None:
-    """Refuse who lies or is upside down, and of whom head, half the trunk or the waist is missing."""
+    """Refuse who lies or is upside down, or whose head, half trunk or waist is missing."""
     height, width = picture.shape[:2]
     points = person.points[:, :2] * [width, height]
     shoulders, hips = points[SHOULDERS].mean(0), points[HIPS].mean(0)
