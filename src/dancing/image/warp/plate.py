@@ -34,8 +34,10 @@ _STEP = 24.0
 """Steps of colour by which light may differ between copies that meet; more is an edge."""
 _NOTHING = 0.98
 """Share of the picture that the person hides from which the scene cannot be guessed."""
-_FADE = 4
-"""Pixels over which the picture goes over into what is filled in."""
+_TRACE = 8
+"""Alpha above which there is something of the person."""
+_RIM = 0.012
+"""Width of the rim of the person, as a share of its height or width."""
 
 
 def filled(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -50,41 +52,44 @@ def filled(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.u
     """
     import cv2
 
-    hidden = _hidden(alpha)
-    rows, columns = (np.flatnonzero(hidden.any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((alpha > _TRACE).any(axis)) for axis in (1, 0))
     if not len(rows):
         return picture.copy()
+    rim = max(4, round(_RIM * max(np.ptp(rows), np.ptp(columns))))
+    hidden = _hidden(alpha, rim)
     if hidden.mean() > _NOTHING:
         return np.full_like(picture, np.median(picture, (0, 1)))
     # Patches from far away seldom fit.
-    around = max(np.ptp(rows), np.ptp(columns)) // 2 + 16
+    around = max(np.ptp(rows), np.ptp(columns)) // 2 + 4 * rim
     top, bottom = max(rows[0] - around, 0), rows[-1] + 1 + around
     left, right = max(columns[0] - around, 0), columns[-1] + 1 + around
     plate = picture.copy()
     box = np.s_[top:bottom, left:right]
     guess = _detailed(picture[box], hidden[box])
-    near = cv2.blur(hidden[box].astype(np.float32), (2 * _FADE + 1, 2 * _FADE + 1))
+    fade = rim // 2
+    near = cv2.blur(hidden[box].astype(np.float32), (2 * fade + 1, 2 * fade + 1))
     # All of it where the person is, less and less of it outside.
     share = np.where(hidden[box], 1, (2 * near).clip(0, 1))[..., None]
     plate[box] = (guess * share + picture[box] * (1 - share) + 0.5).astype(np.uint8)
     return plate
 
 
-def _hidden(alpha: NDArray[np.uint8]) -> Flags:
-    """Where the person or its rim is, or its shadow on the floor may be."""
+def _hidden(alpha: NDArray[np.uint8], rim: int) -> Flags:
+    """Where the person or its rim is, or its shadow on the floor may be, and gaps too narrow."""
     import cv2
 
-    person = (alpha > 8).astype(np.uint8)
+    def disc(across: int, down: int) -> NDArray[np.uint8]:
+        return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * across + 1, 2 * down + 1))
+
+    person = (alpha > _TRACE).astype(np.uint8)
     rows = np.flatnonzero(person.any(1))
-    if not len(rows):
-        return person > 0
-    around = max(3, round(0.012 * np.ptp(rows)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * around + 1, 2 * around + 1))
-    hidden = cv2.dilate(person, disc)
     feet = person.copy()
-    feet[: rows[-1] - round(0.06 * np.ptp(rows))] = 0
-    wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (6 * around + 1, 3 * around + 1))
-    return (hidden | cv2.dilate(feet, wide)) > 0
+    feet[: rows[-1] - 5 * rim] = 0
+    hidden = cv2.dilate(person, disc(rim, rim)) | cv2.dilate(feet, disc(3 * rim, round(1.5 * rim)))
+    # Beyond the border there is none of the person.
+    apart = np.pad(hidden, 3 * rim)
+    closed = cv2.morphologyEx(apart, cv2.MORPH_CLOSE, disc(2 * rim, 2 * rim))
+    return closed[3 * rim : -3 * rim, 3 * rim : -3 * rim] > 0
 
 
 def _detailed(picture: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> Floats:
