@@ -130,6 +130,11 @@ class StageCard:
                 raise ValueError("placement has no 'floor'")
 
     @property
+    def holds(self) -> list[str]:
+        """What of a person the bundle's files show, in words; nothing where they hold weights."""
+        return []
+
+    @property
     def inputs(self) -> dict[str, Tensor]:
         """What the family's ONNX model takes, by name."""
         raise NotImplementedError

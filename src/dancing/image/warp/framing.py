@@ -27,11 +27,21 @@ if TYPE_CHECKING:
 # median, which `Placement` has: measured on dances of the default motion model.
 _UPRIGHT = 1.04
 _SOLE = 0.12  # torso lengths from ankle to floor
-_FORESHORTENED = ("torso", "hip", "shoulder", "upper_arm", "forearm", "thigh", "shin", "foot")
-"""Bones whose depth is worth believing: that of head and hands is not."""
-_SURE = 0.97  # a bone is seen in its full length that the estimated depth shortens by no more
-_SHORTEST = 0.4  # of a bone's length is seen at least, or it points at the camera
-_FAINT = 1e-3  # weight of a bone that is not seen
+# Depths are estimated so roughly that a bone counts as seen in its full length of which so much
+# is; and one of which less than that is as pointing at the camera.
+_SURE, _SHORTEST = 0.8, 0.4
+# Bones over the torso's true length, of people in photos: what is taken where one points at the
+# camera or is hidden. Of head and hands no depth is worth believing.
+_USUAL = {
+    "hip": 0.19,
+    "shoulder": 0.34,
+    "upper_arm": 0.53,
+    "forearm": 0.48,
+    "thigh": 0.73,
+    "shin": 0.72,
+    "foot": 0.35,
+}
+_USUAL_WEIGHT = 0.1  # of a bone that is fully seen
 # How much of the arms' span dances take up; of 27 dances of 45 s the widest pose took 0.89, and in
 # nine of ten none more than 0.88.
 _SPREAD = 0.88
@@ -103,7 +113,8 @@ def _lengths(points: Floats) -> dict[str, float]:
     """Of each kind of bone, in pixels.
 
     What points at the camera looks short, and is made longer by as much as the landmarks in metres
-    say. Of a left and a right bone, that counts more that lies more across and is seen better.
+    say. Of a left and a right bone, and what is usual, that counts more that lies more across and
+    is seen better.
     """
     middles = [points[pair].mean(0, keepdims=True) for pair in (SHOULDERS, HIPS)]
     joints = np.concatenate([points, *middles]).astype(np.float64)
@@ -113,17 +124,22 @@ def _lengths(points: Floats) -> dict[str, float]:
         """Length and weight."""
         across, metres = joints[end, :2] - joints[start, :2], joints[end, 3:] - joints[start, 3:]
         part = float(np.hypot(*metres[:2]) / max(np.linalg.norm(metres), 1e-9))
-        seen = min(1.0, max(part, _SHORTEST) / _SURE) if kind in _FORESHORTENED else 1.0
+        seen = 1.0 if kind in ("neck", "face", "hand") else min(1.0, max(part, _SHORTEST) / _SURE)
         visible = float(min(joints[start, 2], joints[end, 2]))
-        return float(np.hypot(*across)) / seen, part**4 * visible + _FAINT
+        return float(np.hypot(*across)) / seen, part**8 * visible + 1e-6
 
-    def both(kind: str, start: int, end: int) -> float:
-        lengths, weights = zip(
-            bone(kind, start, end), bone(kind, mirror[start], mirror[end]), strict=True
+    lengths = {"torso": bone("torso", MID_HIP, MID_SHOULDER)[0]}
+    for kind, bones in BONE_KINDS.items():
+        usual = [(_USUAL[kind] * lengths["torso"], _USUAL_WEIGHT)] if kind in _USUAL else []
+        pairs = [
+            [bone(kind, start, end), bone(kind, mirror[start], mirror[end]), *usual]
+            for start, end in bones
+        ]
+        lengths[kind] = max(
+            sum(length * weight for length, weight in pair) / sum(weight for _, weight in pair)
+            for pair in pairs
         )
-        return float(np.average(lengths, weights=weights))
-
-    return {kind: max(both(kind, *each) for each in bones) for kind, bones in BONE_KINDS.items()}
+    return lengths
 
 
 def yaw(points: Floats) -> float:
@@ -137,7 +153,9 @@ def yaw(points: Floats) -> float:
     return float(np.degrees(np.arctan2(abs(line[2]), line[0])))
 
 
-def margins(points: Floats, matte: NDArray[np.uint8], body: Body) -> tuple[float, float, float, float]:
+def margins(
+    points: Floats, matte: NDArray[np.uint8], body: Body
+) -> tuple[float, float, float, float]:
     """Pixels of a photo by which somebody reaches beyond the landmarks: left, top, right, bottom.
 
     Args:
@@ -174,8 +192,8 @@ def framed(
 ) -> Frame:
     """The smallest view of a photo's scene in which the person has room to dance.
 
-    Of somebody who is cut off by the photo's lower edge, that edge stays the video's, and hands
-    may leave the video at the sides, too.
+    Of somebody who is cut off by the photo's lower edge, the photo's framing stays as far as head
+    and elbows have room in it: hands may leave the video.
 
     Args:
         body: of the person.
@@ -183,14 +201,19 @@ def framed(
         photo: (width, height).
         resolution: pixels that there are to one of the photo; above 1 where it was made smaller.
     """
-    half = body.torso * (body.proportions["shoulder"] + body.proportions["upper_arm"])
-    if not body.cut:
-        half = _SPREAD * (body.torso * body.proportions["shoulder"] + body.arm)
-    left, right = body.hips[0] - half - margin[0], body.hips[0] + half + margin[2]
-    top = body.floor - body.legs - _UPRIGHT * body.torso - body.arm - margin[1]
-    bottom = body.floor + _BELOW * body.torso + margin[3]
+    shoulder, upper_arm, neck = (
+        body.torso * body.proportions[kind] for kind in ("shoulder", "upper_arm", "neck")
+    )
+    shoulders = body.floor - body.legs - _UPRIGHT * body.torso
     if body.cut:
-        bottom = photo[1]
+        half = shoulder + upper_arm
+        top = min(shoulders - max(upper_arm, neck) - margin[1], 0.0)
+        bottom: float = photo[1]
+    else:
+        half = _SPREAD * (shoulder + body.arm)
+        top = shoulders - body.arm - margin[1]
+        bottom = body.floor + _BELOW * body.torso + margin[3]
+    left, right = body.hips[0] - half - margin[0], body.hips[0] + half + margin[2]
     needed = (right - left, bottom - top)
     portrait = photo[0] < photo[1]
     aspect = _PORTRAIT[0] / _PORTRAIT[1] if portrait else min(photo[0] / photo[1], _WIDEST)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from dancing.body.poses import Placement
-from dancing.body.skeleton import ANKLES, EARS, ELBOWS, HIPS, KNEES, NOSE, SHOULDERS, TOES, WRISTS
+from dancing.body.skeleton import ANKLES, HIPS, SHOULDERS
 from dancing.bundle import CARD, PREVIEW, write_bundle
 from dancing.card import Card as BundleCard
 from dancing.data.landmarker import Landmarker, Person
@@ -22,7 +22,7 @@ from dancing.data.pose_model import model_path
 from dancing.errors import DancingError
 from dancing.files import temporary_folder
 from dancing.image.compositing import lay_over, within
-from dancing.image.warp.card import Card
+from dancing.image.warp.card import Card, unseen
 from dancing.image.warp.cutout import cut_out
 from dancing.image.warp.framing import Frame, framed, margins, measured, yaw
 from dancing.image.warp.plate import extended, filled
@@ -54,7 +54,6 @@ _LEANING = 50.0  # degrees from upright
 _TORSO_SEEN = 0.7  # of a torso, of which less is seen in a portrait
 _TURNED, _BACK = 30.0, 110.0  # degrees of yaw
 _UPRIGHT = 0.75  # of the legs' length from hips to ankles of somebody who stands
-_SEEN = 0.5  # visibility
 _COMPARED = 400  # pixels of a person's height at which sharpness is measured
 _BLURRED = 0.11  # photos have 0.23 to 0.48; blurred by a hundredth of the person's height, 0.09
 _OPAQUE = 0.05  # part of a picture that is transparent, where it is a cut-out
@@ -63,15 +62,6 @@ _AROUND_CUT = 0.05  # heights of a person around it that are looked at to cut it
 _PAD = 3  # pixels around a person in a reference
 _LONGEST_PLATE = 1920
 _TAIL = 0.3  # torso lengths by which a person goes on below a photo's edge
-_PARTS = {
-    "the head": (NOSE, *EARS),
-    "the shoulders": SHOULDERS,
-    "the elbows": ELBOWS,
-    "the hands": WRISTS,
-    "the hips": HIPS,
-    "the knees": KNEES,
-    "the feet": (*ANKLES, *TOES),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,17 +312,11 @@ def _check_sharp(sight: _Sight) -> None:
 
 def _observed(sight: _Sight) -> list[str]:
     """What of a photo makes the dance worse, one line each."""
-    width, height = sight.size
     name, points = sight.path.name, sight.points
-    body = measured(points, height)
+    body = measured(points, sight.size[1])
     notes = []
-    unseen = [
-        part
-        for part, marks in _PARTS.items()
-        if not (_visible(points, (width, height))[list(marks)]).any()
-    ]
-    if unseen:
-        notes.append(f"{name}: {', '.join(unseen)} cannot be seen and will be drawn by guess")
+    if missing := unseen(points, sight.size):
+        notes.append(f"{name}: cannot be seen, and will be drawn by guess: {', '.join(missing)}")
     standing = np.abs(points[ANKLES, 1].mean() - points[HIPS, 1].mean())
     if not body.cut and standing < _UPRIGHT * body.legs:
         notes.append(
@@ -344,13 +328,6 @@ def _observed(sight: _Sight) -> list[str]:
             "better dancer"
         )
     return notes
-
-
-def _visible(points: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """(33,) whether each landmark is in a picture and not hidden."""
-    inside = ((points[:, :2] > 0) & (points[:, :2] < size)).all(1)
-    seen: NDArray[np.bool_] = inside & (points[:, 2] >= _SEEN)
-    return seen
 
 
 def _on_backdrop(picture: Picture) -> Picture:
