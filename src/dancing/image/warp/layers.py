@@ -326,35 +326,25 @@ class _Cutter:
 
         def full(mask: Mask) -> NDArray[np.float32]:
             soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
-            return cv2.resize(soft, shape, interpolation=cv2.INTER_CUBIC).clip(0, 1)
+            soft = cv2.resize(soft, shape, interpolation=cv2.INTER_CUBIC)
+            return (soft * 2 - 0.5).clip(0, 1)
 
         hidden = hidden & ~real
-        alpha = (full(real) * 2 - 0.5).clip(0, 1) * self._alpha
+        seen = full(real | hidden)
         if not hidden.any() or not source.any():
-            return self._colour, alpha.astype(np.uint8)
-        rows, columns = (
-            np.flatnonzero((source | hidden).any(1)),
-            np.flatnonzero((source | hidden).any(0)),
-        )
+            return self._colour, (seen * self._alpha).astype(np.uint8)
+        rows, columns = (np.flatnonzero((source | hidden).any(axis)) for axis in (1, 0))
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        unknown = ~cv2.erode(source.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        small = np.ascontiguousarray(self._small[box])
+        unknown = 1 - cv2.erode(source[box].astype(np.uint8), np.ones((3, 3), np.uint8))
         guess = self._small.copy()
-        guess[box] = cv2.inpaint(
-            np.ascontiguousarray(self._small[box]),
-            unknown[box].astype(np.uint8),
-            3,
-            cv2.INPAINT_TELEA,
-        )
+        guess[box] = cv2.inpaint(small, unknown, 3, cv2.INPAINT_TELEA)
         guess = cv2.resize(guess, shape, interpolation=cv2.INTER_LINEAR)
-        # Under the other layer's soft edge, too.
-        wide = cv2.dilate(hidden.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & (
-            hidden | (self._solid & ~source & ~real)
-        )
-        share = full(wide)
-        guessed = (share * 2 - 0.5).clip(0, 1)
-        mix = (guessed * (1 - alpha / 255))[..., None]
-        colour = (self._colour * (1 - mix) + guess * mix).astype(np.uint8)
-        return colour, np.maximum(alpha, guessed * 255).astype(np.uint8)
+        # A little farther, for the edge of what lies before is mixed with it.
+        share = full(cv2.dilate(hidden.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
+        alpha = seen * (self._alpha + share * (255 - self._alpha.astype(np.float32)))
+        colour = self._colour + share[..., None] * (guess - self._colour.astype(np.float32))
+        return colour.astype(np.uint8), alpha.astype(np.uint8)
 
     def _add(
         self,
