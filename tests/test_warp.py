@@ -36,7 +36,7 @@ def layers(dance):
 def drawn(layers, points, size, torso=None):
     """The person in a pose (H, W, 4), straight colours on black."""
     pose = Figure(points, torso or layers.figure.torso)
-    return paint(layers.layers.get, pose, layers.skirt, size)
+    return paint(lambda part: [(layers.layers[part], 1.0)], pose, layers.skirt, size)
 
 
 def seen(frame):

@@ -90,7 +90,7 @@ def empty_scene(clips: Sequence[Clip], matte_margin: int) -> NDArray[np.uint8]:
                 binary_dilation(matte, iterations=matte_margin) if matte_margin else matte
             )
         first += clip.n_pictures
-    plate, hidden = uncovered(np.stack(pictures), np.stack(covered))
+    plate, hidden = uncovered(pictures, covered)
     if hidden.all():
         raise DancingError("the dancer covers the whole picture, no background is to be seen")
     nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)

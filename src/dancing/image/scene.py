@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,25 +14,28 @@ _SAME_LIGHT = 10.0
 
 
 def uncovered(
-    pictures: NDArray[np.uint8], covered: NDArray[np.bool_]
+    pictures: Sequence[NDArray[np.uint8]], covered: Sequence[NDArray[np.bool_]], light: float = 0.95
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The scene without the dancer or her shadow.
+    """The scene without the dancer.
 
-    A pixel is the median of what is about as bright as it gets, for a shadow only darkens.
+    A pixel is the median of what is about as bright as one quantile: as it gets, for a shadow only
+    darkens; or as half of what is seen, for captions may be brighter.
 
     Args:
-        pictures: (T, H, W, 3) before one steady camera.
-        covered: (T, H, W) where the dancer is.
+        pictures: T of (H, W, 3) before one steady camera.
+        covered: T of (H, W) where the dancer is.
+        light: that quantile.
 
     Returns:
         (H, W, 3), and (H, W) which pixels are never seen.
     """
-    hidden: NDArray[np.bool_] = covered.all(0)
-    scene = np.zeros(pictures.shape[1:], np.float32)
-    for row in range(pictures.shape[1]):
-        colours = np.moveaxis(pictures[:, row], 0, -1).astype(np.float32)  # (W, 3, T)
-        light = np.where(covered[:, row].T, np.nan, colours.mean(1))
-        lit = np.abs(light - _quantile(light, 0.95)[:, None]) <= _SAME_LIGHT
+    hidden: NDArray[np.bool_] = np.logical_and.reduce(covered)
+    scene = np.zeros(pictures[0].shape, np.float32)
+    for row in range(len(scene)):
+        colours = np.stack([picture[row] for picture in pictures], -1).astype(np.float32)
+        here = np.stack([mask[row] for mask in covered], -1)  # (W, T)
+        seen = np.where(here, np.nan, colours.mean(1))
+        lit = np.abs(seen - _quantile(seen, light)[:, None]) <= _SAME_LIGHT
         scene[row] = _quantile(np.where(lit[:, None], colours, np.nan), 0.5)
     # Noise may leave no value that near.
     hidden |= np.isnan(scene).any(-1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dancing.body.skeleton import ARMS, LEGS, NOSE, TRUNK
-from dancing.image.warp.figure import LEFT, LIMBS, N_ARMS, Figure, cross, folded, length, unit
+from dancing.image.warp.figure import LEFT, LIMBS, N_ARMS, Figure, cross, folded, length
 from dancing.media import FPS
 
 if TYPE_CHECKING:
@@ -180,9 +180,7 @@ class Chooser:
         self.skirt = sum(one.skirt for one in references) * 2 > len(references)
         figures = [one.figure for one in references]
         self._looks = Looks.of(figures)
-        self._prices = np.array(
-            [prices(*each) for each in zip(figures, visibility, strict=True)]
-        )
+        self._prices = np.array([prices(*each) for each in zip(figures, visibility, strict=True)])
         # Of a skirt and trousers no person can be put together.
         others = [one.skirt != self.skirt for one in references]
         self._prices[np.ix_(others, [TRUNK_GROUP, *range(FIRST_LIMB + N_ARMS, N_GROUPS)])] = np.inf

@@ -7,25 +7,25 @@ in ways that those before do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dancing.body.skeleton import ANKLES, EARS, FEET
+from dancing.body.skeleton import ANKLES, FEET
 from dancing.body.tracks import Tracks
 from dancing.data.landmarker import Landmarker, Person
 from dancing.data.people import MOST_PEOPLE
 from dancing.errors import DancingError
 from dancing.image.scene import uncovered
-from dancing.image.warp.choice import FIRST_LIMB, HEAD, MARKS, N_GROUPS, Looks, costs, prices
-from dancing.image.warp.figure import LIMBS, N_ARMS, Figure, length, to_segment
+from dancing.image.warp.choice import FIRST_LIMB, MARKS, N_GROUPS, Looks, costs, prices
+from dancing.image.warp.figure import N_ARMS, Figure, to_segment
 from dancing.image.warp.framing import yaw
 from dancing.image.warp.plate import filled
-from dancing.image.warp.sight import Sight, tall
+from dancing.image.warp.sight import Sight
 from dancing.listener import Listener
 from dancing.media import FPS
 from dancing.media.video import ahead, probe, read_frames, resize
@@ -197,7 +197,7 @@ def _sharpness(picture: Picture, person: Person) -> NDArray[np.float64]:
     lines = [[figure.face.mean(0)] * 2, [figure.hips, figure.shoulders], *figure.chains]
     for group, line in enumerate(lines):
         radius = _RADII[min(group, 2) + (group >= FIRST_LIMB + N_ARMS)] * figure.torso
-        near = np.min([to_segment(places, a, b) for a, b in zip(line, line[1:])], 0) < radius
+        near = np.min([to_segment(places, a, b) for a, b in pairwise(line)], 0) < radius
         if near.sum() > 50:
             strong = np.quantile(coarse[near], _STRONG)
             found[group] = np.quantile(fine[near], _STRONG) / max(float(strong), 1.0)
@@ -212,9 +212,9 @@ class _Scene:
     """
 
     def __init__(self, glimpses: Sequence[_Glimpse]) -> None:
-        pictures = np.array([glimpse.picture for glimpse in glimpses])
-        covered = np.array([_covered(glimpse, pictures.shape[1:3]) for glimpse in glimpses])
-        self._picture, self._hidden = uncovered(pictures, covered)
+        pictures = [glimpse.picture for glimpse in glimpses]
+        covered = [_covered(glimpse, pictures[0].shape[:2]) for glimpse in glimpses]
+        self._picture, self._hidden = uncovered(pictures, covered, 0.5)
         changes = [self._change(*each) for each in zip(pictures, covered, strict=True)]
         steady = [g for g, change in zip(glimpses, changes, strict=True) if change < _STEADY]
         self.standing = steady if len(steady) > _STANDING * len(glimpses) else []
@@ -328,27 +328,28 @@ def _fetched(
     """
     spread = np.unique(np.linspace(0, len(standing) - 1, min(len(standing), _SCENES)).astype(int))
     behind = {standing[number].frame: standing[number] for number in spread}
-    found: dict[tuple[int, int], Sight] = {}
-    pictures, covered = [], []
+    taken: dict[tuple[int, int], Sight] = {}
+    seen: list[Picture] = []
     with Landmarker(MOST_PEOPLE, video=False) as look:
         for number in sorted({glimpse.video for glimpse in chosen}):
             wanted = {one.frame: one for one in chosen if one.video == number}
             scene = behind if number == chosen[0].video else {}
-            last = max(*wanted, *scene, 0)
-            for k, picture in enumerate(islice(read_frames(videos[number], rates[number][0]), last + 1)):
+            end = max(*wanted, *scene, 0) + 1
+            pictures = read_frames(videos[number], rates[number][0])
+            for k, picture in enumerate(islice(pictures, end)):
                 if k in wanted:
                     person = _again(wanted[k], picture, look)
-                    found[number, k] = Sight.of(videos[number], picture, person)
-                    listener.progress("fetching", len(found), len(chosen))
+                    taken[number, k] = Sight.of(videos[number], picture, person)
+                    listener.progress("fetching", len(taken), len(chosen))
                 if k in scene:
-                    pictures.append(picture)
-                    covered.append(_covered(scene[k], picture.shape[:2]))
-    taken = [found[one.video, one.frame] for one in chosen]
-    if pictures:
-        seen, hidden = uncovered(np.array(pictures), np.array(covered))
-        seen = filled(seen, hidden.astype(np.uint8) * 255)
-        taken[0] = replace(taken[0], scene=resize(seen, *taken[0].size))
-    return taken
+                    seen.append(picture)
+    found = [taken[one.video, one.frame] for one in chosen]
+    if seen:
+        covered = [_covered(glimpse, seen[0].shape[:2]) for glimpse in behind.values()]
+        empty, hidden = uncovered(seen, covered, 0.5)
+        empty = filled(empty, hidden.astype(np.uint8) * 255)
+        found[0] = replace(found[0], scene=resize(empty, *found[0].size))
+    return found
 
 
 def _again(glimpse: _Glimpse, picture: Picture, look: Landmarker) -> Person:
