@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.body.skeleton import ARMS, LEGS, NOSE, TRUNK
+from dancing.body.skeleton import ARMS, EYES, LEGS, MOUTH, NOSE, TRUNK
 from dancing.image.warp.figure import LEFT, LIMBS, N_ARMS, Figure, cross, folded, length
 from dancing.media import FPS
 
@@ -37,6 +37,8 @@ MARKS: tuple[tuple[int, ...], ...] = (
 
 # Costs are in shares: about 1 is the most that anything can be wrong by.
 _TURNED_HEAD = 2.0  # for a distance of shapes, which is 0.5 from the front to the side
+_NODDED = 0.6  # of a face's height: how high a nose is seen differs from person to person
+_HAIR = 0.3  # of what the head is wrong by, for the trunk, on which the hair falls
 _WIDTH, _SPREAD = 0.5, 0.25  # of shoulders and of hips; of legs below a skirt
 _FORESHORTENED = 0.5  # of each bone
 _STRETCHED = 1.5  # times as bad: a bone that is longer than in the reference
@@ -49,7 +51,7 @@ _LEAST = 1e-6
 
 _GAIN = 0.12  # by which another reference must be better
 _RESTS = round(FPS / 3)  # frames until the next change
-_FADE = 4  # frames in which the new one comes over the old one, or the old one goes behind it
+_FADE = 3  # frames in which the new one comes over the old one, then the old one goes behind it
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,8 @@ class Looks:
     """How the parts of N bodies look, so far as it tells what to draw them from.
 
     Attributes:
-        faces: (N, 11) complex landmarks of the head, about their middle, of length 1 together.
+        faces: (N, 11) complex landmarks of the head, about their middle, of length 1 together;
+            up is towards 1.
         widths: (N, 2) shoulders and hips in torso lengths; negative seen from behind.
         spread: (N,) torso lengths between the knees, across.
         bones: (N, 4, 2) of each limb the first and second bone's length in torso lengths.
@@ -77,6 +80,9 @@ class Looks:
         """Of bodies in poses."""
         faces = _complex(np.array([f.face for f in figures]))
         faces = faces - faces.mean(1, keepdims=True)
+        up = faces[:, EYES].mean(1) - faces[:, MOUTH].mean(1)
+        faces *= _unit(up).conj()[:, None]
+        faces.real *= _NODDED
         faces /= np.maximum(np.linalg.norm(faces, axis=1, keepdims=True), _LEAST)
         torso = np.array([f.torso for f in figures])
         widths = [[line @ f.across for line in (f.shoulder_line, f.hip_line)] for f in figures]
@@ -115,6 +121,7 @@ def costs(poses: Looks, references: Looks, skirt: bool) -> NDArray[np.float64]:
     full = np.maximum(np.abs(references.widths).max(0), _LEAST)
     apart = _apart(poses.widths, references.widths) / full
     found[..., TRUNK_GROUP] = _WIDTH * np.minimum(np.abs(apart), 1).sum(-1)
+    found[..., TRUNK_GROUP] += _HAIR * found[..., HEAD]
     if skirt:
         apart = np.abs(_apart(poses.spread, references.spread))
         found[..., TRUNK_GROUP] += _SPREAD * np.minimum(apart, 1)
