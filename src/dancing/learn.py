@@ -140,10 +140,6 @@ def _learn_videos(
     device: str,
     listener: Listener,
 ) -> Learned:
-    from dancing.evaluation import image as image_evaluation
-    from dancing.export import export
-    from dancing.training.train import train
-
     began = time.monotonic()
     bundle = Bundle(start)
     for stage in ("image", "motion") if moves else ("image",):
@@ -153,6 +149,10 @@ def _learn_videos(
         for file in files:
             if not probe(file).has_sound:
                 raise DancingError(f"{file}: has no sound, but moves are learned with their music")
+    from dancing.evaluation import image as image_evaluation
+    from dancing.export import export
+    from dancing.training.train import train
+
     work = working_folder(output)
     with only_one(work):
         kept, held_out = work / "kept.h5", work / "held_out.h5"

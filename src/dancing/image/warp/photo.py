@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from dancing.body.poses import Placement
-from dancing.body.skeleton import ANKLES, HIPS, SHOULDERS
+from dancing.body.skeleton import ANKLES, HIPS, SHOULDERS, TRUNK
 from dancing.bundle import CARD, PREVIEW, write_bundle
 from dancing.card import Card as BundleCard
 from dancing.data.landmarker import Landmarker, Person
@@ -49,7 +49,7 @@ TURNS = 60.0
 _MOST_PEOPLE = 5
 _SMALLEST = 120  # pixels of a person that can be drawn from
 _SMALL = 0.5  # of the photo's height: a smaller person is looked at again, from nearer
-_AROUND = 1.6  # sizes of a person that are then looked at
+_AROUND = 2.0  # sizes of a person that are then looked at
 _TILES = (2, 3)  # parts a side of a photo in which nobody was found at first
 _LEANING = 50.0  # degrees from upright
 _TORSO_SEEN = 0.7  # of a torso, of which less is seen in a portrait
@@ -178,9 +178,7 @@ def _people(picture: Picture, look: Landmarker) -> list[Person]:
     """Everybody in a picture; where nobody is found, or all are small, from nearer."""
     height, width = picture.shape[:2]
     people = look(picture)
-    for parts in _TILES:
-        if people:
-            break
+    for parts in () if people else _TILES:
         # Tiles overlap by half.
         rows, columns = height // parts, width // parts
         corners = [
@@ -193,7 +191,10 @@ def _people(picture: Picture, look: Landmarker) -> list[Person]:
     if not people:
         return []
     person = max(people, key=lambda one: _prominence(one, picture))
-    others = [one for one in people if one is not person and not _same(one, person)]
+    others: list[Person] = []
+    for one in people:
+        if not any(_same(one, known) for known in (person, *others)):
+            others.append(one)
     if tall(person.matte) < _SMALL * height:
         low, high = _box(person, picture)
         middle, half = (low + high) / 2, _AROUND * (high - low).max() / 2
@@ -229,17 +230,17 @@ def _box(person: Person, picture: Picture) -> tuple[NDArray[np.float32], NDArray
 
 def _same(one: Person, other: Person) -> bool:
     """Whether two sightings are of the same person: hips and shoulders are nearly in one place."""
-    trunk = [*SHOULDERS, *HIPS]
-    a, b = one.points[trunk, :2], other.points[trunk, :2]
+    a, b = one.points[TRUNK, :2], other.points[TRUNK, :2]
     size = np.ptp(np.concatenate([a, b]), axis=0).max()
     return float(np.abs(a.mean(0) - b.mean(0)).max()) < 0.3 * size
 
 
 def _prominence(person: Person, picture: Picture) -> float:
-    """The larger and the nearer to the middle, the more likely it is who is meant."""
+    """The larger, the nearer to the middle and the better seen, the likelier it is who is meant."""
     low, high = _box(person, picture)
     aside = abs((low + high)[0] / picture.shape[1] - 1)
-    return float(np.hypot(*(high - low)) * (1 - 0.5 * aside))
+    seen = person.points[TRUNK, 2].mean()
+    return float(np.hypot(*(high - low)) * (1 - 0.5 * aside) * seen)
 
 
 def _check_upright(path: Path, person: Person, picture: Picture) -> None:
