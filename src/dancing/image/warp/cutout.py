@@ -15,10 +15,13 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
-from dancing.body.skeleton import ARMS, LEGS, LIMB_BONES
+from dancing.body.skeleton import ARMS, LEGS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
@@ -33,6 +36,16 @@ _CELLS = 24
 """Cells of place along the longer side."""
 _BINS = 16
 """Bins of each of three colours."""
+_FLAT = 3e-5
+"""Variance of colours in [0, 1] that is noise, no edge."""
+_LEAST_RADIUS = 3
+"""Radius in pixels from which windows of the smoothing are found on a smaller picture."""
+_SURE = 3.0
+"""Logit of the prior beyond which colours are not asked."""
+_CUT = 0.12
+"""Share below which a pixel is none of the person, and above whose complement wholly."""
+_SEEN = 0.5
+"""Least visibility of a landmark that says where the person is."""
 
 
 def cut_out(
@@ -71,6 +84,12 @@ def cut_out(
 def _alpha(
     picture: NDArray[np.uint8], matte: NDArray[np.uint8], points: NDArray[np.floating], pixel: float
 ) -> NDArray[np.uint8]:
+    """The matte of a person at full size.
+
+    Args:
+        picture, matte, points: as of `cut_out`, of the box around the person.
+        pixel: the width of a pixel of the coarse matte.
+    """
     import cv2
 
     height, width = matte.shape
@@ -78,35 +97,92 @@ def _alpha(
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     coarse = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
-    share = _edge(small, coarse, points * [scale, scale, 1], pixel * scale)
-    share = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR)
-    fine = _guided(picture, share, max(1, round(1.5 * pixel)), 1e-4)
-    fine = ((fine - 0.08) / 0.84).clip(0, 1)
-    return (fine * 255 + 0.5).astype(np.uint8)
+    person = _person(small, coarse, points * [scale, scale, 1], pixel * scale)
+    share = cv2.resize(person.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    fine = _guided(picture, share, pixel)
+    return (((fine - _CUT) / (1 - 2 * _CUT)).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _edge(
+def _person(
     picture: NDArray[np.uint8], matte: NDArray[np.uint8], points: NDArray[np.floating], pixel: float
-) -> Floats:
-    """Where the person is, in [0, 1], nearly always 0 or 1."""
+) -> NDArray[np.uint8]:
+    """Where the person is: 1, elsewhere 0. Arguments as of `_alpha`, but small."""
+    import cv2
+
     prior = _prior(matte, points, pixel)
     bins = _bins(picture)
     evidence = prior
     for sure in (2.0, 1.0):
         colours = _evidence(bins, evidence > sure, evidence < -sure)
-        evidence = _guided(picture, prior + colours, max(1, round(2 * pixel)), 1e-3)
-    return 1 / (1 + np.exp(-2 * evidence.clip(-20, 20)))
+        evidence = _guided(picture, prior + 2 * colours, pixel)
+    cut = np.where(evidence > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    cut[prior > _SURE] = cv2.GC_FGD
+    cut[prior < -_SURE] = cv2.GC_BGD
+    kinds = cut & 1
+    if kinds.any() and not kinds.all():
+        model = np.zeros((2, 1, 65))
+        blue_first = np.ascontiguousarray(picture[..., ::-1])
+        cv2.grabCut(blue_first, cut, None, *model, 2, cv2.GC_INIT_WITH_MASK)
+    return _whole(cut & 1, points, pixel)
 
 
 def _prior(matte: NDArray[np.uint8], points: NDArray[np.floating], pixel: float) -> Floats:
-    """The logit of being the person, without looking at colours."""
+    """The logit of being the person, without looking at colours; beyond _SURE it is settled."""
     import cv2
 
     person = (matte > 127).astype(np.uint8)
     inside = cv2.distanceTransform(person, cv2.DIST_L2, 3)
     outside = cv2.distanceTransform(1 - person, cv2.DIST_L2, 3)
-    distance = (inside - outside) / pixel
-    return (1.2 * distance).clip(-6, 6)
+    share = matte.astype(np.float32).clip(4, 251) / 255
+    prior = 0.5 * np.log(share / (1 - share)) + (0.4 * (inside - outside) / pixel).clip(-3, 3)
+    # The coarse matte often misses hands and feet: there colours alone decide.
+    ends = np.zeros_like(matte)
+    for first, last, thickness in _ends(points):
+        a, b = (tuple(int(v) for v in np.rint(end)) for end in (first, last))
+        cv2.line(ends, a, b, 255, max(1, round(thickness)))
+    prior[ends > 0] = prior[ends > 0].clip(0)
+    return prior
+
+
+def _ends(
+    points: NDArray[np.floating],
+) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating], float]]:
+    """Start, end and thickness of a line along each finger and foot that is seen."""
+    places, seen = points[:, :2], points[:, 2] > _SEEN
+    for arm in ARMS:
+        hand = [arm.wrist, arm.pinky, arm.index_finger, arm.thumb]
+        if seen[hand].all():
+            palm = float(np.linalg.norm(places[hand[1:3]].mean(0) - places[arm.wrist]))
+            for knuckle in hand[1:3]:
+                reach = places[knuckle] - places[arm.wrist]
+                yield places[arm.wrist], places[knuckle] + 0.6 * reach, 0.4 * palm
+            yield places[arm.wrist], places[arm.thumb], 0.3 * palm
+    for leg in LEGS:
+        if seen[[leg.ankle, leg.heel, leg.toe]].all():
+            foot = float(np.linalg.norm(places[leg.toe] - places[leg.heel]))
+            yield places[leg.ankle], places[leg.heel], 0.3 * foot
+            yield places[leg.heel], places[leg.toe], 0.3 * foot
+
+
+def _whole(
+    person: NDArray[np.uint8], points: NDArray[np.floating], pixel: float
+) -> NDArray[np.uint8]:
+    """The person without islands that no landmark is on, and without specks of scene inside."""
+    import cv2
+
+    height, width = person.shape
+    _, islands = cv2.connectedComponents(person, connectivity=4)
+    seen = np.rint(points[points[:, 2] > _SEEN, :2]).astype(int)
+    seen = seen[((seen >= 0) & (seen < [width, height])).all(1)]
+    mine = np.zeros(islands.max() + 1, bool)
+    mine[islands[seen[:, 1], seen[:, 0]]] = True
+    if len(mine) > 1:
+        mine[1 + np.bincount(islands.ravel())[1:].argmax()] = True
+    mine[0] = False
+    person = mine[islands].astype(np.uint8)
+    _, holes, stats, _ = cv2.connectedComponentsWithStats(1 - person, connectivity=4)
+    small = stats[:, cv2.CC_STAT_AREA] < (2 * pixel) ** 2
+    return person | small[holes]
 
 
 def _bins(picture: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -138,52 +214,60 @@ def _evidence(
 
 
 def _histogram(bins: NDArray[np.int32], shape: tuple[int, ...]) -> Floats:
+    """Counts of pixels by place and colour, each shared out to the neighbouring bins."""
     counts = np.bincount(bins, minlength=math.prod(shape)).astype(np.float32).reshape(shape)
-    for axis in range(5):
-        times = 2 if axis < 2 else 1
+    for axis, times in enumerate((2, 2, 1, 1, 1)):
         for _ in range(times):
-            padded = np.pad(counts, [(1, 1) if k == axis else (0, 0) for k in range(5)])
-            n = counts.shape[axis]
-            take = lambda k: np.take(padded, np.arange(k, k + n), axis)
-            counts = take(0) + 2 * take(1) + take(2)
+            counts = ndimage.convolve1d(counts, [0.25, 0.5, 0.25], axis, mode="constant")
     return counts
 
 
-def _guided(picture: NDArray[np.uint8], values: Floats, radius: int, floor: float) -> Floats:
+def _guided(picture: NDArray[np.uint8], values: Floats, radius: float) -> Floats:
     """Smooth values but not across the picture's edges.
+
+    What is fitted in a window changes slowly and is found on a smaller picture where windows are
+    large (He and Sun, "Fast Guided Filter", 2015, https://arxiv.org/abs/1505.00996).
 
     Args:
         picture: (H, W, 3) uint8.
         values: (H, W).
         radius: of the windows, in pixels.
-        floor: variance in a window, of colours in [0, 1], that counts as flat.
     """
     import cv2
 
-    def mean(plane: Floats) -> Floats:
-        return cv2.blur(plane, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT_101)
+    height, width = values.shape
+    step = max(1, int(radius / _LEAST_RADIUS))
+    size = (-(-width // step), -(-height // step))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    few = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    side = 2 * max(1, round(radius / step)) + 1
 
-    planes = [plane.astype(np.float32) / 255 for plane in cv2.split(picture)]
-    values = values.astype(np.float32)
+    def mean(planes: Floats) -> Floats:
+        return cv2.blur(planes, (side, side), borderType=cv2.BORDER_REFLECT)
+
+    planes = cv2.split(small)
     means = [mean(plane) for plane in planes]
-    average = mean(values)
-    with_values = [mean(p * values) - m * average for p, m in zip(planes, means, strict=True)]
-    (rr, rg, rb), (gg, gb), (bb,) = (
-        [mean(planes[i] * planes[j]) - means[i] * means[j] for j in range(i, 3)] for i in range(3)
+    average = mean(few)
+    shared = [mean(p * few) - m * average for p, m in zip(planes, means, strict=True)]
+    rr, rg, rb, gg, gb, bb = (
+        mean(planes[i] * planes[j]) - means[i] * means[j] for i in range(3) for j in range(i, 3)
     )
-    rr, gg, bb = rr + floor, gg + floor, bb + floor
+    rr, gg, bb = rr + _FLAT, gg + _FLAT, bb + _FLAT
     # The inverse of the symmetric matrix of covariances, by cofactors.
-    inverse = {
-        (0, 0): gg * bb - gb * gb, (0, 1): rb * gb - rg * bb, (0, 2): rg * gb - rb * gg,
-        (1, 1): rr * bb - rb * rb, (1, 2): rg * rb - rr * gb, (2, 2): rr * gg - rg * rg,
-    }  # fmt: skip
-    determinant = rr * inverse[0, 0] + rg * inverse[0, 1] + rb * inverse[0, 2]
-    slopes = [
-        sum(inverse[min(i, j), max(i, j)] * with_values[j] for j in range(3)) / determinant
-        for i in range(3)
+    first = (gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg)
+    second = (first[1], rr * bb - rb * rb, rg * rb - rr * gb)
+    third = (first[2], second[2], rr * gg - rg * rg)
+    determinant = rr * first[0] + rg * first[1] + rb * first[2]
+    fit = [
+        (row[0] * shared[0] + row[1] * shared[1] + row[2] * shared[2]) / determinant
+        for row in (first, second, third)
     ]
-    offset = average - sum(s * m for s, m in zip(slopes, means, strict=True))
-    return mean(offset) + sum(mean(s) * p for s, p in zip(slopes, planes, strict=True))
+    fit.append(average - fit[0] * means[0] - fit[1] * means[1] - fit[2] * means[2])
+    red, green, blue, offset = (
+        cv2.resize(mean(plane), (width, height), interpolation=cv2.INTER_LINEAR) for plane in fit
+    )
+    colours = picture.astype(np.float32) / 255
+    return colours[..., 0] * red + colours[..., 1] * green + colours[..., 2] * blue + offset
 
 
 def _foreground(
