@@ -40,9 +40,8 @@ class Figure:
         face: (11, 2) landmarks of the head.
     """
 
-    def __init__(self, points: NDArray[np.floating[Any]], torso: float | None = None) -> None:
-        points = np.asarray(points, np.float64)
-        self.points = points
+    def __init__(self, points: NDArray[Any], torso: float | None = None) -> None:
+        points = self.points = np.array(points, np.float64)
         self.hips, self.shoulders = points[HIPS].mean(0), points[SHOULDERS].mean(0)
         spine = self.shoulders - self.hips
         self.torso = torso or max(length(spine), _LEAST)

@@ -36,8 +36,8 @@ _JOINT = 0.6  # in radii
 _SURELY, _LIKELY, _PERHAPS = 0.45, 1.05, 1.4
 _BODY, _OUTSIDE = 0, -1  # labels; limbs are 1 to 4
 # In torso lengths: what legs are apart between which trousers show a gap; how much wider than the
-# legs are apart trousers hardly are.
-_STRIDE, _FLARE = 0.5, 0.5
+# legs are apart trousers hardly are; how wide a gap is that begins at a hem, and not as a crack.
+_STRIDE, _FLARE, _STEP = 0.5, 0.5, 0.19
 _SHORTEST_SKIRT, _LONGEST_SKIRT = 0.37, 1.7
 
 
@@ -193,7 +193,8 @@ class _Cutter:
     def _find_hem(self) -> float:
         """How far below the hips a skirt ends, in torso lengths; 0 for trousers.
 
-        Cloth between legs that stand apart is a skirt's, and so is what is much wider than they.
+        Cloth between legs that stand apart is a skirt's; so is what is much wider than they, or
+        ends at once where they are apart.
         """
         figure = self._figure
         legs = figure.chains[N_ARMS:]
@@ -201,7 +202,7 @@ class _Cutter:
         for depth in np.arange(0.25, _LONGEST_SKIRT, 0.02):
             middles = [_at_depth(chain, figure, depth) for chain in legs]
             apart = length(middles[0] - middles[1]) / figure.torso
-            row, column = self._cell(sum(middles) / 2)
+            row, column = self._cell(np.mean(middles, 0))
             if not (0 <= row < self._size[1] and 0 <= column < self._size[0]):
                 break
             if self._labels[row, column] in (_OUTSIDE, 1, 2):
@@ -209,7 +210,22 @@ class _Cutter:
             hem = depth
             if depth > _SHORTEST_SKIRT:
                 found |= apart > _STRIDE or self._width_at(depth) - apart > _FLARE
-        return hem + 0.06 if found else 0.0
+        if found or (hem > _SHORTEST_SKIRT and self._gap(hem + 0.06) > _STEP):
+            return hem + 0.06
+        return 0.0
+
+    def _gap(self, depth: float) -> float:
+        """Between the legs so far below the hips, in torso lengths."""
+        legs = self._figure.chains[N_ARMS:]
+        row, column = self._cell(np.mean([_at_depth(leg, self._figure, depth) for leg in legs], 0))
+        if not (0 <= row < self._size[1] and 0 <= column < self._size[0]):
+            return 0.0
+        solid = np.flatnonzero(self._labels[row] != _OUTSIDE)
+        left, right = solid[solid <= column], solid[solid >= column]
+        if not (len(left) and len(right)):
+            return 0.0
+        width = self._alpha.shape[1] / self._size[0]
+        return float((right[0] - left[-1]) * width / self._figure.torso)
 
     def _width_at(self, depth: float) -> float:
         """Of trunk and legs so far below the hips, in torso lengths."""

@@ -47,6 +47,9 @@ _DEEP = 0.6  # a trunk's depth over its width: what is seen of its side
 _LEAST = 0.03  # torso lengths of a bone that may be stretched
 # In radii, over which two bones share the skin: at shoulder or hip, elbow or knee, wrist or ankle.
 _SHARED = (1.3, 1.6, 1.4)
+# Elbow or knee turned so far from the reference's, in radians: the skin between the bones begins to
+# fold, and is parted into two stiff ones that lie over each other.
+_FOLDS = np.deg2rad((60.0, 110.0))
 _ROOT = 0.35  # of the skin at shoulder or hip moves with the limb
 
 
@@ -112,6 +115,7 @@ class Skin:
         return there[0] + _turned(offset, float(angle(wanted) - angle(bone)))
 
     def _prepare_limb(self, limb: int, lower: bool) -> None:
+        self._lower = lower
         rest, places = self._rest, self._places
         joints = rest.chains[limb]
         radii = RADII[int(limb >= N_ARMS)] * rest.torso
@@ -159,6 +163,9 @@ class Skin:
             mine = self._joint == joint
             offset = (self._places[mine] - here[joint]) * scale
             share = self._share[mine]
+            if joint == 1:
+                stiff = np.interp(abs(turns[1] - turns[0]), _FOLDS, (0, 1))
+                share = share + stiff * (self._lower - share)
             far = _stretched(offset, self._directions[joint], stretch[joint])
             if joint:
                 near = _stretched(offset, self._directions[joint - 1], stretch[joint - 1])
