@@ -216,7 +216,7 @@ def test_what_needs_weights_says_that_there_are_none(bundle, tmp_path):
         _ = family("image", "warp").training
     (tmp_path / "film.mp4").write_bytes(b"")
     with pytest.raises(DancingError, match="no weights that training could start from"):
-        learn([tmp_path / "film.mp4"], tmp_path / "x", start=bundle)
+        learn([tmp_path / "film.mp4"], tmp_path / "x", model="limbs", start=bundle)
 
 
 # ------------------------------------------------------------------------------- who is in it
@@ -275,8 +275,9 @@ def test_photos_that_show_nobody_who_could_dance_are_refused(figure, tmp_path):
 def test_what_goes_with_videos_only_is_refused(photo, tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"")
     path = save(tmp_path / "a.png", read_picture(photo))
-    refused("photos and videos are not learned together", path, tmp_path / "film.mp4")
-    refused("moves are learned from videos", path, moves=True)
+    refused("limbs is learned from videos alone", path, tmp_path / "film.mp4", model="limbs")
+    refused("learned from videos, not from photos", path, model="limbs")
+    refused("learned from videos, not from photos", path, moves=True)
     refused("no weights to start from", path, start="kai")
 
 

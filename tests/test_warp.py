@@ -36,7 +36,12 @@ def layers(dance):
 def drawn(layers, points, size, torso=None):
     """The person in a pose (H, W, 4), straight colours on black."""
     pose = Figure(points, torso or layers.figure.torso)
-    return paint(layers.layers.get, pose, layers.skirt, size)
+    parts = layers.layers
+
+    def layers_of(part):
+        return [(parts[part], 1.0)] if part in parts else []
+
+    return paint(layers_of, pose, layers.skirt, size)
 
 
 def seen(frame):

@@ -214,13 +214,17 @@ def learn(
     moves: Annotated[
         bool, typer.Option("--moves", help="Learn the way to dance too; needs music.")
     ] = False,
-    minutes: Annotated[float, typer.Option(min=2, help="Take so long in all.")] = 18.0,
+    model: Annotated[
+        str,
+        typer.Option(help="'warp' deforms pictures of the person; 'limbs' is trained on videos."),
+    ] = "warp",
+    minutes: Annotated[float, typer.Option(min=2, help="Train so long in all.")] = 18.0,
     device: _DeviceOption = Device.AUTO,
 ) -> None:
-    """Learn your own dancer from a photo, or from videos of one person before a steady camera."""
+    """Learn your own dancer from photos or videos of one person."""
     from dancing import learn as learning
 
-    if not learning.has_photos(inputs):
+    if model == "limbs":
         typer.echo(f"previews: {learning.previews_folder(output)}", err=True)
     with _following("learn") as listener:
         learned = learning.learn(
@@ -228,6 +232,7 @@ def learn(
             output,
             start=start,
             moves=moves,
+            model=model,
             minutes=minutes,
             device=device.value,
             listener=listener,

@@ -162,9 +162,17 @@ def _keep_folds(
     cells[rows, :, columns] = places.reshape(-1, stride, stride, 2)
 
 
-def lay_over(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], corner: tuple[int, int]) -> None:
+def lay_over(
+    canvas: NDArray[np.uint8],
+    pixels: NDArray[np.uint8],
+    corner: tuple[int, int],
+    opacity: float = 1.0,
+) -> None:
     """Lay pixels (h, w, 4), multiplied by alpha, over a canvas (H, W, 4) of the same kind."""
     import cv2
+
+    if opacity < 1:
+        pixels = cv2.convertScaleAbs(pixels, alpha=opacity)
 
     height, width = pixels.shape[:2]
     box = canvas[corner[1] : corner[1] + height, corner[0] : corner[0] + width]

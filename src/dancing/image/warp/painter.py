@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +23,15 @@ _LIFTED = 0.35  # torso lengths between ankles: of more, the higher foot is in f
 
 
 def paint(
-    layer_of: Callable[[Part], Layer | None], pose: Figure, skirt: bool, size: tuple[int, int]
+    layers_of: Callable[[Part], Sequence[tuple[Layer, float]]],
+    pose: Figure,
+    skirt: bool,
+    size: tuple[int, int],
 ) -> NDArray[np.uint8]:
     """The person in a pose.
 
     Args:
-        layer_of: the layer to draw a part from; None where there is none.
+        layers_of: what to draw a part from, from back to front, each with its opacity.
         pose: in pixels of the picture.
         skirt: cloth hangs over the legs.
         size: (width, height) of the picture.
@@ -39,13 +42,11 @@ def paint(
     stride = max(1, round(pose.torso / _CELLS))
     canvas = np.zeros((size[1], size[0], 4), np.uint8)
     for part in _order(pose, skirt):
-        layer = layer_of(part)
-        if layer is None:
-            continue
-        moved = layer.skin(pose)
-        found = drawn(layer.pixels, layer.places, moved, layer.triangles, size, stride)
-        if found is not None:
-            lay_over(canvas, *found)
+        for layer, opacity in layers_of(part):
+            moved = layer.skin(pose)
+            found = drawn(layer.pixels, layer.places, moved, layer.triangles, size, stride)
+            if found is not None:
+                lay_over(canvas, *found, opacity)
     return canvas
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +21,13 @@ from dancing.data.pose_model import model_path
 from dancing.errors import DancingError
 from dancing.files import temporary_folder
 from dancing.image.compositing import lay_over, within
+from dancing.image.warp import footage
 from dancing.image.warp.card import Card, unseen
 from dancing.image.warp.cutout import cut_out
 from dancing.image.warp.framing import Frame, framed, margins, measured, yaw
 from dancing.image.warp.plate import extended, filled
 from dancing.image.warp.reference import Reference, files_of
+from dancing.image.warp.sight import Sight, tall
 from dancing.listener import Listener
 from dancing.media import FPS
 from dancing.media.picture import NotAPicture, is_moving, read_picture
@@ -40,12 +41,12 @@ if TYPE_CHECKING:
 CONSENT = "the person shown agreed to it, as declared by who ran dancing learn"
 LICENCE = "as agreed with the person shown"
 AGREEMENT = (
-    "a dancer made from photos holds pictures of the person; go on only if the person agrees"
+    "a dancer made from photos or videos holds pictures of the person; "
+    "go on only if the person agrees"
 )
 TURNS = 60.0
 """Degrees by which somebody may turn who was photographed from the front."""
 _MOST_PEOPLE = 5
-_TALLEST = 1600  # pixels of a person that are kept
 _SMALLEST = 120  # pixels of a person that can be drawn from
 _SMALL = 0.5  # of the photo's height: a smaller person is looked at again, from nearer
 _AROUND = 2.0  # sizes of a person that are then looked at
@@ -64,31 +65,6 @@ _LONGEST_PLATE = 1920
 _TAIL = 0.3  # torso lengths by which a person goes on below a photo's edge
 
 
-@dataclass(frozen=True, eq=False)
-class _Sight:
-    """A photo, and who is to dance in it.
-
-    Attributes:
-        picture: (H, W, 3), over a backdrop where it was transparent.
-        alpha: (H, W) where the photo has its own; else None.
-        matte: (H, W), coarse.
-        points: (33, 6) with x, y in pixels.
-        resolution: pixels of the file to one of the picture, at least 1.
-    """
-
-    path: Path
-    picture: Picture
-    alpha: Picture | None
-    matte: Picture
-    points: NDArray[np.float32]
-    resolution: float
-
-    @property
-    def size(self) -> tuple[int, int]:
-        height, width = self.matte.shape
-        return width, height
-
-
 def is_photo(path: str | Path) -> bool:
     """Whether a file is a picture that does not move.
 
@@ -101,8 +77,10 @@ def is_photo(path: str | Path) -> bool:
         return False
 
 
-def learn(photos: Sequence[Path], output: Path, listener: Listener) -> list[str]:
-    """Make a bundle from photos of one person; scene and framing are those of the first.
+def learn(files: Sequence[Path], output: Path, listener: Listener) -> list[str]:
+    """Make a bundle from photos and videos of one person.
+
+    Scene and framing are those of the first; of a video, those of its best picture.
 
     Args:
         output: the bundle's folder or .zip.
@@ -112,20 +90,27 @@ def learn(photos: Sequence[Path], output: Path, listener: Listener) -> list[str]
         Notes, one line each.
 
     Raises:
-        DancingError: when a photo shows nobody that could dance, or the output cannot be written.
+        DancingError: when they show nobody that could dance, or the output cannot be written.
     """
     listener.note(AGREEMENT)
-    listener.progress("looking", 0, len(photos))
+    listener.progress("looking", 0, len(files))
     model_path(listener)
+    photos = [file for file in files if is_photo(file)]
+    videos = [file for file in files if file not in photos]
     notes: list[str] = []
     sights = []
-    with Landmarker(_MOST_PEOPLE, video=False) as look:
-        for done, path in enumerate(photos, 1):
-            sights.append(_seen(path, look, notes))
-            listener.progress("looking", done, len(photos))
+    if photos:
+        with Landmarker(_MOST_PEOPLE, video=False) as look:
+            for done, path in enumerate(photos, 1):
+                sights.append(_seen(path, look, notes))
+                listener.progress("looking", done, len(photos))
+    if videos:
+        filmed, more = footage.sights(videos, listener)
+        notes += more
+        sights = sights + filmed if files[0] in photos else filmed + sights
     if yaw(sights[0].points) > _BACK:
         raise DancingError(
-            f"{sights[0].path}: shows the person from behind; begin with a photo from the front"
+            f"{sights[0].path}: shows the person from behind; begin with one from the front"
         )
     write_bundle(_files(sights, output.stem, listener, notes), output)
     return notes
@@ -151,7 +136,7 @@ def as_bundle(dancer: str | Path, beside: Path, listener: Listener) -> Iterator[
         yield bundle
 
 
-def _seen(path: Path, look: Landmarker, notes: list[str]) -> _Sight:
+def _seen(path: Path, look: Landmarker, notes: list[str]) -> Sight:
     """Find who is to dance in a photo.
 
     Raises:
@@ -171,28 +156,19 @@ def _seen(path: Path, look: Landmarker, notes: list[str]) -> _Sight:
             "to foot, in good light"
         )
     person = max(people, key=lambda one: _prominence(one, picture))
-    height, width = picture.shape[:2]
     _check_upright(path, person, picture)
-    tall = _height(person.matte)
-    if tall < _SMALLEST:
+    pixels = tall(person.matte)
+    if pixels < _SMALLEST:
         raise DancingError(
-            f"{path}: the person is only {tall} pixels high, at least {_SMALLEST} are needed; "
+            f"{path}: the person is only {pixels} pixels high, at least {_SMALLEST} are needed; "
             "take the photo from nearer"
         )
     if len(people) > 1:
         others = "another person is" if len(people) == 2 else f"{len(people) - 1} other people are"
         notes.append(f"{path.name}: {others} in it, who will not dance and stay in the background")
-    points = person.points * np.array([width, height, 1, 1, 1, 1], np.float32)
-    resolution = max(1.0, tall / _TALLEST)
-    matte = person.matte
-    if resolution > 1:
-        size = (round(width / resolution), round(height / resolution))
-        picture, matte = resize(picture, *size), resize(matte, *size)
-        alpha = None if alpha is None else resize(alpha, *size)
-        points[:, :2] *= np.array(size, np.float32) / [width, height]
     if alpha is not None:
-        alpha = _of_person(alpha, matte)
-    sight = _Sight(path, np.ascontiguousarray(picture), alpha, matte, points, resolution)
+        alpha = _of_person(alpha, person.matte)
+    sight = Sight.of(path, picture, person, alpha)
     _check_sharp(sight)
     notes += _observed(sight)
     return sight
@@ -219,7 +195,7 @@ def _people(picture: Picture, look: Landmarker) -> list[Person]:
     for one in people:
         if not any(_same(one, known) for known in (person, *others)):
             others.append(one)
-    if _height(person.matte) < _SMALL * height:
+    if tall(person.matte) < _SMALL * height:
         low, high = _box(person, picture)
         middle, half = (low + high) / 2, _AROUND * (high - low).max() / 2
         corner = np.maximum(middle - half, 0).astype(int)
@@ -267,11 +243,6 @@ def _prominence(person: Person, picture: Picture) -> float:
     return float(np.hypot(*(high - low)) * (1 - 0.5 * aside) * seen)
 
 
-def _height(matte: Picture) -> int:
-    rows = np.flatnonzero((matte >= 128).any(1))
-    return int(np.ptp(rows)) + 1 if len(rows) else 0
-
-
 def _check_upright(path: Path, person: Person, picture: Picture) -> None:
     """Refuse who lies or is upside down, or whose head, half trunk or waist is missing."""
     height, width = picture.shape[:2]
@@ -294,7 +265,7 @@ def _check_upright(path: Path, person: Person, picture: Picture) -> None:
         )
 
 
-def _check_sharp(sight: _Sight) -> None:
+def _check_sharp(sight: Sight) -> None:
     """Refuse a photo that is blurred.
 
     Measured is how much of the person's contrast is in details of about a 400th of its height, of
@@ -315,7 +286,7 @@ def _check_sharp(sight: _Sight) -> None:
         raise DancingError(f"{sight.path}: the person is blurred; take a sharper photo")
 
 
-def _observed(sight: _Sight) -> list[str]:
+def _observed(sight: Sight) -> list[str]:
     """What of a photo makes the dance worse, one line each."""
     name, points = sight.path.name, sight.points
     body = measured(points, sight.size[1])
@@ -353,7 +324,7 @@ def _of_person(alpha: Picture, matte: Picture) -> Picture:
 
 
 def _files(
-    sights: Sequence[_Sight], name: str, listener: Listener, notes: list[str]
+    sights: Sequence[Sight], name: str, listener: Listener, notes: list[str]
 ) -> dict[str, bytes]:
     """The files of a bundle, card included."""
     first = sights[0]
@@ -393,7 +364,7 @@ def _files(
     bundle = BundleCard(
         name=name,
         licence=LICENCE,
-        data=f"made from {', '.join(sight.path.name for sight in sights)}",
+        data=f"made from {', '.join(dict.fromkeys(sight.path.name for sight in sights))}",
         consent=CONSENT,
         fps=FPS,
         image=card,
@@ -403,7 +374,7 @@ def _files(
     return files
 
 
-def _cut(sight: _Sight) -> tuple[Reference, tuple[int, int]]:
+def _cut(sight: Sight) -> tuple[Reference, tuple[int, int]]:
     """The person in a photo, and left and top of that picture in the photo."""
     width, height = sight.size
     rows, columns = (np.flatnonzero((sight.matte > 0).any(axis)) for axis in (1, 0))
@@ -439,7 +410,7 @@ def _cut(sight: _Sight) -> tuple[Reference, tuple[int, int]]:
     return reference, (int(corner[0]), int(corner[1]))
 
 
-def _plate(sight: _Sight, cut: tuple[Reference, tuple[int, int]], frame: Frame) -> Picture:
+def _plate(sight: Sight, cut: tuple[Reference, tuple[int, int]], frame: Frame) -> Picture:
     """The scene of a frame without the person, (H, W, 3), of at least the frame's size."""
     left, top, right, bottom = frame.box
     scale = max(1.0, min(1.0, _LONGEST_PLATE / max(right - left, bottom - top)) / frame.scale)
@@ -454,12 +425,17 @@ def _plate(sight: _Sight, cut: tuple[Reference, tuple[int, int]], frame: Frame) 
     beyond = [max(0, -left), max(0, -top), max(0, right - width), max(0, bottom - height)]
     box = np.s_[max(0, top) : min(height, bottom), max(0, left) : min(width, right)]
     picture, alpha = sight.picture[box], alpha[box]
+    if sight.scene is not None:
+        picture = sight.scene[box]
     shrink = min(1.0, rows / (bottom - top))
     if shrink < 1:
         size = (round(alpha.shape[1] * shrink), round(alpha.shape[0] * shrink))
         picture, alpha = resize(picture, *size), resize(alpha, *size)
         beyond = [round(side * shrink) for side in beyond]
-    scene = extended(filled(np.ascontiguousarray(picture), alpha), *beyond)
+    scene = np.ascontiguousarray(picture)
+    if sight.scene is None:
+        scene = filled(scene, alpha)
+    scene = extended(scene, *beyond)
     return resize(scene, columns, rows)
 
 

@@ -13,6 +13,7 @@ from dancing.body.skeleton import HEELS, TOES
 from dancing.image.background import Background
 from dancing.image.compositing import SHADE_STRIDE, darken
 from dancing.image.warp.card import Card
+from dancing.image.warp.choice import Chooser
 from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
 from dancing.image.warp.painter import paint
@@ -76,6 +77,7 @@ class Runtime:
         references = [
             cut(*_fitting(reference, standing * _RESOLUTION)) for reference in self._references
         ]
+        chooser = Chooser(references, [one.points[:, 2] for one in self._references])
         scale = _Scale(self._card, standing, size)
 
         def drawn() -> Iterator[tuple[Figure, NDArray[np.uint8]]]:
@@ -84,7 +86,8 @@ class Runtime:
                 torso = scale(batch)
                 for one in points:
                     pose = Figure(one, torso)
-                    yield pose, paint(references[0].layers.get, pose, references[0].skirt, size)
+                    chooser(pose)
+                    yield pose, paint(chooser.layers_of, pose, chooser.skirt, size)
 
         frames = scene.frames(*size)
         for pose, person in ahead(drawn(), 8):
