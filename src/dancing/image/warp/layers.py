@@ -28,7 +28,7 @@ _SOLID = 40  # of 255: alpha of what belongs to the person
 _MESH = 1 / 12  # torso lengths a side of a mesh's cell
 _MARGIN = 0.6  # of that
 _FAINT = 8  # of 255: less is not drawn
-_TRUNK_RADIUS = 0.16
+_TRUNK_RADIUS, _NECK = 0.16, 0.14  # torso lengths
 _HEAD = 0.75  # radius over the distance of the ears
 # How far around a joint both layers have its pixels, in torso lengths.
 _SHOULDER, _HIP = 0.12, 0.2
@@ -143,7 +143,7 @@ class _Cutter:
         )
         above = middle - [0, 0.15 * radius]
         head = np.hypot(*np.moveaxis(self._places - above, -1, 0)) / radius
-        neck = to_segment(self._places, figure.shoulders, middle) / (0.14 * figure.torso)
+        neck = to_segment(self._places, figure.shoulders, middle) / (_NECK * figure.torso)
         body = np.minimum(np.minimum(trunk, head), neck)
         limbs = self._bones.min(1)
         arms, legs = limbs[:N_ARMS], limbs[N_ARMS:]
@@ -265,8 +265,9 @@ class _Cutter:
         made: dict[Part, Layer] = {}
         neck = figure.face.mean(0) - figure.shoulders
         along = (self._places - figure.shoulders) @ neck / (neck @ neck)
-        self._add(made, "trunk", None, colour, alpha, along < 0.7)
-        self._add(made, "head", None, colour, alpha, along > 0.1)
+        # Hair beside the neck goes with the head.
+        self._add(made, "trunk", None, colour, alpha, along < 0.25)
+        self._add(made, "head", None, colour, alpha, along > 0.05)
         for limb in range(len(LIMBS)):
             self._add_limb(made, limb)
         return Layers(figure, skirt, made)
