@@ -49,7 +49,9 @@ _BEFORE_TRUNK, _HIDDEN_TRUNK = 0.25, 0.15  # for the arm, for the trunk
 _NEAR_FACE = 0.4  # torso lengths from the middle of a face to fingers that may be before it
 _LEAST = 1e-6
 
-_GAIN = 0.12  # by which another reference must be better
+OTHER = 0.1
+"""Price of any reference but the first, which is the best of all."""
+_GAINS = np.array([0.15, 0.25, *[0.2] * len(LIMBS)])  # by which another reference must be better
 _RESTS = round(FPS / 3)  # frames until the next change
 _FADE = 3  # frames in which the new one comes over the old one, then the old one goes behind it
 
@@ -188,6 +190,7 @@ class Chooser:
         figures = [one.figure for one in references]
         self._looks = Looks.of(figures)
         self._prices = np.array([prices(*each) for each in zip(figures, visibility, strict=True)])
+        self._prices[1:] += OTHER
         # Of a skirt and trousers no person can be put together.
         others = [one.skirt != self.skirt for one in references]
         self._prices[np.ix_(others, [TRUNK_GROUP, *range(FIRST_LIMB + N_ARMS, N_GROUPS)])] = np.inf
@@ -205,7 +208,7 @@ class Chooser:
             if now < 0:
                 self._now[group] = best[group]
             elif self._since[group] > _RESTS and (
-                found[now, group] - found[best[group], group] > _GAIN
+                found[now, group] - found[best[group], group] > _GAINS[group]
             ):
                 self._before[group], self._now[group] = now, best[group]
                 self._since[group] = 0

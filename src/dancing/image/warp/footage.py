@@ -21,7 +21,7 @@ from dancing.data.landmarker import Landmarker, Person
 from dancing.data.people import MOST_PEOPLE
 from dancing.errors import DancingError
 from dancing.image.scene import uncovered
-from dancing.image.warp.choice import FIRST_LIMB, MARKS, N_GROUPS, Looks, costs, prices
+from dancing.image.warp.choice import FIRST_LIMB, MARKS, N_GROUPS, OTHER, Looks, costs, prices
 from dancing.image.warp.figure import N_ARMS, Figure, to_segment
 from dancing.image.warp.framing import yaw
 from dancing.image.warp.plate import filled
@@ -304,7 +304,7 @@ def _chosen(judged: Sequence[_Judged]) -> list[_Glimpse]:
     first = own.sum(1) + [one.first for one in judged]
     first = first + _UNLIKE * (found.mean(0) - own).sum(1)
     numbers = [int(first.argmin())]
-    best = found[:, numbers[0]]
+    best = found[:, numbers[0]] - OTHER
     while len(numbers) < min(MOST, len(judged)):
         gains = np.maximum(best[:, None] - found, 0).mean((0, 2))
         if gains.max() < _WORTH:
