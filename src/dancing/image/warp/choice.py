@@ -42,7 +42,7 @@ _HAIR = 0.3  # of what the head is wrong by, for the trunk, on which the hair fa
 _WIDTH, _SPREAD = 0.5, 0.25  # of shoulders and of hips; of legs below a skirt
 _FORESHORTENED = 0.5  # of each bone
 _STRETCHED = 1.5  # times as bad: a bone that is longer than in the reference
-_BENT, _RAISED = 0.2, 0.15  # for a radian
+_RAISED, _BENT = 0.15, (0.2, 0.1)  # for a radian; of elbow or knee, of wrist or ankle
 # Prices, whatever the pose.
 _UNSEEN, _FOLDED, _BEFORE_FACE, _CROSSED = 1.0, 0.5, 0.6, 0.3
 _BEFORE_TRUNK, _HIDDEN_TRUNK = 0.25, 0.15  # for the arm, for the trunk
@@ -67,7 +67,8 @@ class Looks:
         spread: (N,) torso lengths between the knees, across.
         bones: (N, 4, 2) of each limb the first and second bone's length in torso lengths.
         raised: (N, 4) complex, the first bone's direction as seen from the trunk.
-        bent: (N, 4) complex, the second bone's as seen from the first.
+        bent: (N, 4, 2) complex, the second bone's as seen from the first, and the hand's or foot's
+            as seen from the second.
     """
 
     faces: NDArray[np.complex128]
@@ -90,16 +91,16 @@ class Looks:
         widths = [[line @ f.across for line in (f.shoulder_line, f.hip_line)] for f in figures]
         # Seen from behind, the person's left is where the left joints are not.
         knees = [(f.chains[N_ARMS, 1] - f.chains[N_ARMS + 1, 1]) @ f.across for f in figures]
-        bones = _complex(np.diff(np.array([f.chains for f in figures])[:, :, :3], axis=2))
+        bones = _complex(np.diff(np.array([f.chains for f in figures]), axis=2))
         down = -_complex(np.array([f.up for f in figures]))[:, None]
         outwards = np.array([[_outwards(f, limb) for limb in range(len(LIMBS))] for f in figures])
         raised = _mirrored(bones[..., 0] * down.conj(), outwards)
-        bent = _mirrored(bones[..., 1] * bones[..., 0].conj(), outwards)
+        bent = _mirrored(bones[..., 1:] * bones[..., :-1].conj(), outwards[..., None])
         return cls(
             faces,
             np.array(widths) / torso[:, None],
             np.array(knees) / torso,
-            np.abs(bones) / torso[:, None, None],
+            np.abs(bones[..., :2]) / torso[:, None, None],
             _unit(raised),
             _unit(bent),
         )
@@ -131,11 +132,9 @@ def costs(poses: Looks, references: Looks, skirt: bool) -> NDArray[np.float64]:
     longer = _apart(np.minimum(poses.bones / full, 1), references.bones / full)
     short = np.maximum(longer * _STRETCHED, -longer)
     found[..., FIRST_LIMB:] = _FORESHORTENED * short.sum(-1)
-    for weight, wanted, had in (
-        (_RAISED, poses.raised, references.raised),
-        (_BENT, poses.bent, references.bent),
-    ):
-        found[..., FIRST_LIMB:] += weight * np.abs(np.angle(wanted[:, None] * had.conj()))
+    raised = np.abs(np.angle(poses.raised[:, None] * references.raised.conj()))
+    bent = np.abs(np.angle(poses.bent[:, None] * references.bent.conj()))
+    found[..., FIRST_LIMB:] += _RAISED * raised + bent @ _BENT
     return found
 
 
