@@ -14,9 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dancing import bundle as bundles
 from dancing import files, onnx_check
-from dancing.bundle import _EMBEDDED, CARD, Bundle
+from dancing.bundle import _EMBEDDED, CARD, Bundle, write_bundle
 from dancing.errors import DancingError
-from dancing.export import write_bundle
 from dancing.image.dancer import Dancer
 from dancing.motion.choreographer import Choreographer
 from dancing.onnx_check import Tensor, check

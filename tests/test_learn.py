@@ -28,7 +28,7 @@ def ava():
 
 def refused(says, videos, output, **options):
     with pytest.raises(DancingError, match=says) as error:
-        learn(videos, output, **options)
+        learn(videos, output, model="limbs", **options)
     assert "\n" not in str(error.value)
     assert not output.exists()
     return str(error.value)
@@ -114,7 +114,7 @@ def test_an_exception_of_the_listener_ends_the_work(ava, tmp_path):
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        learn([AVA], tmp_path / "me", listener=Recorder(call=cancel))
+        learn([AVA], tmp_path / "me", model="limbs", listener=Recorder(call=cancel))
     assert not (tmp_path / "me").exists()
 
 
@@ -146,7 +146,7 @@ def assert_no_frame_of(film, bundle):
 def test_a_film_becomes_a_dancer(film, tmp_path):
     """Killed on the way, and gone on with."""
     me, pictures = tmp_path / "me", working_folder(tmp_path / "me") / "image"
-    command = ("learn", film, "-o", me, "--from", "ava", "--minutes", 4)
+    command = ("learn", film, "-o", me, "--model", "limbs", "--from", "ava", "--minutes", 4)
     process = subprocess.Popen([sys.executable, "-m", "dancing", *map(str, command)])
     began = time.monotonic()
     while not (pictures / "last.safetensors").is_file():
@@ -186,6 +186,7 @@ def test_learning_in_a_thread_can_be_ended_early(film, tmp_path):
             learn(
                 [film],
                 tmp_path / "me.zip",
+                model="limbs",
                 minutes=10,
                 listener=Recorder(told, stop=learning),
             )

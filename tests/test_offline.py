@@ -143,5 +143,5 @@ def test_train_and_export(home, tmp_path):
 @pytest.mark.slow
 def test_learn(home):
     home.run("generate", EXAMPLE, "-o", "film.mp4", "--dancer", "kai", "--duration", 12)
-    home.run("learn", "film.mp4", "-o", "me", "--minutes", 2)
+    home.run("learn", "film.mp4", "-o", "me", "--model", "limbs", "--minutes", 2)
     assert {path.name for path in home.folder.iterdir()} == {"film.mp4", "me"}

@@ -19,7 +19,7 @@ import numpy as np
 from dancing.card import StageCard, read_card
 from dancing.errors import DancingError
 from dancing.family import STAGES, family
-from dancing.files import put_back
+from dancing.files import put_back, replace_folder, temporary_folder
 from dancing.onnx_check import check
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ class Bundle:
             DancingError: when there is none, or it is another one.
         """
         card = self.stage(stage)
+        if not card.outputs:
+            raise DancingError(f"{self.path}: its {stage} model '{card.model}' has no ONNX file")
         content = self.file(f"{stage}.onnx")
         try:
             check(content, card.inputs, card.outputs)
@@ -250,6 +252,43 @@ class Bundle:
                 while len(content) <= limit and (piece := packed.read(_PIECE)):
                     content += piece
             return bytes(content)
+
+
+def check_output(output: Path) -> None:
+    """Refuse a place for a bundle, before any work is done.
+
+    Raises:
+        DancingError: when something else lies there.
+    """
+    if output.is_dir() and any(output.iterdir()) and not (output / CARD).is_file():
+        raise DancingError(f"{output}: is a folder with other things in it, not a bundle")
+    if output.suffix != ".zip" and output.is_file():
+        raise DancingError(f"{output}: is a file, not a bundle; name a folder or a .zip")
+
+
+def write_bundle(files: dict[str, bytes], output: Path) -> None:
+    """Write a bundle's files, by name, as a folder or .zip; an older one is replaced.
+
+    Raises:
+        DancingError: when the place cannot be written.
+    """
+    place = output.resolve()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(place.parent) as scratch:
+            made = scratch / place.name
+            if output.suffix == ".zip":
+                with zipfile.ZipFile(made, "w") as archive:
+                    for name, content in files.items():
+                        archive.writestr(name, content)
+                made.replace(place)
+            else:
+                made.mkdir()
+                for name, content in files.items():
+                    (made / name).write_bytes(content)
+                replace_folder(made, place)
+    except OSError as error:
+        raise DancingError(f"{output}: cannot be written ({error.strerror or error})") from error
 
 
 class _Pieces(io.FileIO):

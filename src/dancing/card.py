@@ -130,6 +130,11 @@ class StageCard:
                 raise ValueError("placement has no 'floor'")
 
     @property
+    def holds(self) -> list[str]:
+        """What of a person the bundle's files show, in words; nothing where they hold weights."""
+        return []
+
+    @property
     def inputs(self) -> dict[str, Tensor]:
         """What the family's ONNX model takes, by name."""
         raise NotImplementedError
@@ -154,6 +159,7 @@ class Card:
         name: the dancer's.
         licence: of the weights.
         data: what they were trained on, in words.
+        consent: of the person whose pictures the bundle holds, in words; '' where it holds none.
         reproducible: whether a recipe makes these weights again; None where nobody has said.
         remark: why, or why not.
         fps: frames a second.
@@ -168,6 +174,7 @@ class Card:
     name: str
     licence: str = "unspecified"
     data: str = "unspecified"
+    consent: str = ""
     reproducible: bool | None = None
     remark: str = ""
     fps: int = 30

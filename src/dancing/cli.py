@@ -81,7 +81,7 @@ def generate(
         ),
     ] = None,
     dancer: Annotated[
-        str, typer.Option(help="A dancer's name (see 'dancing dancers'), or a bundle.")
+        str, typer.Option(help="A dancer's name (see 'dancing dancers'), a bundle, or a photo.")
     ] = "default",
     motion: Annotated[
         str | None, typer.Option(help="Name or bundle whose motion model makes the poses.")
@@ -204,7 +204,9 @@ def prepare(
 
 @app.command()
 def learn(
-    videos: Annotated[list[Path], typer.Argument(help="Videos of one person, or folders of them.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Photos or videos of one person, or folders of them.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle, a folder or .zip.")],
     start: Annotated[str, typer.Option("--from", help="Start from this dancer's weights.")] = (
         "default"
@@ -212,26 +214,33 @@ def learn(
     moves: Annotated[
         bool, typer.Option("--moves", help="Learn the way to dance too; needs music.")
     ] = False,
-    minutes: Annotated[float, typer.Option(min=2, help="Take so long in all.")] = 18.0,
+    model: Annotated[
+        str,
+        typer.Option(help="'warp' deforms pictures of the person; 'limbs' is trained on videos."),
+    ] = "warp",
+    minutes: Annotated[float, typer.Option(min=2, help="Train so long in all.")] = 18.0,
     device: _DeviceOption = Device.AUTO,
 ) -> None:
-    """Learn your own dancer from videos of one person before a steady camera."""
+    """Learn your own dancer from photos or videos of one person."""
     from dancing import learn as learning
 
-    typer.echo(f"previews: {learning.previews_folder(output)}", err=True)
+    if model == "limbs":
+        typer.echo(f"previews: {learning.previews_folder(output)}", err=True)
     with _following("learn") as listener:
         learned = learning.learn(
-            videos,
+            inputs,
             output,
             start=start,
             moves=moves,
+            model=model,
             minutes=minutes,
             device=device.value,
             listener=listener,
         )
     for note in learned.notes:
         typer.echo(f"note: {note}")
-    learned.report.show()
+    if learned.report is not None:
+        learned.report.show()
     typer.echo(learned.bundle)
 
 

@@ -10,7 +10,6 @@ import logging
 import re
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +21,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 
-from dancing.bundle import CARD
+from dancing.bundle import CARD, check_output, write_bundle
 from dancing.card import Card, Parent, StageCard, TrainingStep, weights_id
 from dancing.errors import DancingError
 from dancing.family import family
-from dancing.files import replace_folder, temporary_folder
 from dancing.media import FPS, SAMPLE_RATE
 from dancing.music.mfcc import HOP_LENGTH, N_FFT, N_MFCC
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
@@ -160,18 +158,6 @@ def _weights(module: TrainingModule) -> bytes:
     return save({key: _half(value) for key, value in module.weights().items()})
 
 
-def check_output(output: Path) -> None:
-    """Refuse a place for a bundle, before any work is done.
-
-    Raises:
-        DancingError: when something else lies there.
-    """
-    if output.is_dir() and any(output.iterdir()) and not (output / CARD).is_file():
-        raise DancingError(f"{output}: is a folder with other things in it, not a bundle")
-    if output.suffix != ".zip" and output.is_file():
-        raise DancingError(f"{output}: is a file, not a bundle; name a folder or a .zip")
-
-
 def load_run(run: str | Path) -> TrainingModule:
     """The training module of a run folder, with its trained weights.
 
@@ -303,28 +289,3 @@ def _shorten(model: onnx.ModelProto) -> None:
 def _half(tensor: torch.Tensor) -> torch.Tensor:
     large = tensor.is_floating_point() and tensor.numel() >= _SMALL
     return (tensor.half() if large else tensor).contiguous()
-
-
-def write_bundle(files: dict[str, bytes], output: Path) -> None:
-    """Write a bundle's files, by name, as a folder or .zip; an older one is replaced.
-
-    Raises:
-        DancingError: when the place cannot be written.
-    """
-    place = output.resolve()
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_folder(place.parent) as scratch:
-            made = scratch / place.name
-            if output.suffix == ".zip":
-                with zipfile.ZipFile(made, "w") as archive:
-                    for name, content in files.items():
-                        archive.writestr(name, content)
-                made.replace(place)
-            else:
-                made.mkdir()
-                for name, content in files.items():
-                    (made / name).write_bytes(content)
-                replace_folder(made, place)
-    except OSError as error:
-        raise DancingError(f"{output}: cannot be written ({error.strerror or error})") from error

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dancing.errors import DancingError
@@ -44,6 +45,7 @@ class MotionRuntime(Protocol):
         keep: PoseSequence | None,
         start_pose: PoseSequence | None,
         world: Rows | None,
+        turns: float | None,
     ) -> PoseSequence:
         """A dance; see `dancing.motion.choreographer.Choreographer`."""
 
@@ -114,7 +116,16 @@ class Family:
 
     @property
     def training(self) -> TrainingFamily:
-        """What training needs; imports torch."""
+        """What training needs; imports torch.
+
+        Raises:
+            DancingError: when it is a family without weights.
+        """
+        if not find_spec(f"{self.package}.training"):
+            raise DancingError(
+                f"the {self.stage} model '{self.name}' is not trained; make one from a photo, with "
+                "dancing learn"
+            )
         return cast("TrainingFamily", import_module(f"{self.package}.training"))
 
 

@@ -44,6 +44,9 @@ _SOUNDS = frozenset(
 _SILENT_FILMS = frozenset(".m1v .m2v .mjpeg .mjpg .y4m .h264 .264 .h265 .265 .hevc .ivf".split())
 MEDIA_SUFFIXES = _SOUNDS | _FILMS
 VIDEO_SUFFIXES = _FILMS | _SILENT_FILMS
+PICTURE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .heic .heif .hif .webp .avif .tif .tiff .bmp .jp2 .ppm".split()
+)
 _KINDS = mimetypes.MimeTypes()  # without the system's own lists, which differ and err
 # What it does not know, but is no media for certain.
 _OTHERS = frozenset(

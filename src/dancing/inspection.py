@@ -15,6 +15,7 @@ from dancing.body.drawing import draw_skeleton
 from dancing.body.poses import PoseSequence
 from dancing.body.skeleton import LEFT_ARM, LEFT_LEG, RIGHT_ARM
 from dancing.bundle import CARD, Bundle
+from dancing.card import Card
 from dancing.data import dataset
 from dancing.data.dataset import Clip, Dataset
 from dancing.errors import DancingError
@@ -44,9 +45,7 @@ def describe(path: str | Path) -> list[str]:
         bundle = Bundle(path)
         for name in bundle.card.files:
             bundle.file(name)
-        return json.dumps(
-            _shortened(bundle.card.to_json()), indent=2, ensure_ascii=False
-        ).splitlines()
+        return json.dumps(_shortened(bundle.card), indent=2, ensure_ascii=False).splitlines()
     if kind == "dataset":
         with Dataset(path) as data:
             total = sum(clip.duration for clip in data)
@@ -209,9 +208,13 @@ def _clip_line(clip: Clip) -> str:
     return f"  {clip.name}: {', '.join(parts)} (from {clip.source})"
 
 
-def _shortened(card: dict[str, Any]) -> dict[str, Any]:
-    """The card without the long lists of source hashes."""
-    short = json.loads(json.dumps(card))
+def _shortened(card: Card) -> dict[str, Any]:
+    """The card, without long lists of numbers, and what the bundle shows of a person."""
+    short: dict[str, Any] = json.loads(json.dumps(card.to_json()))
+    if card.image is not None and card.image.holds:
+        short = {"holds": card.image.holds} | short
+    for reference in short.get("image", {}).get("references", []):
+        reference["points"] = f"{len(reference['points'])} numbers"
     for stage in STAGES:
         for step in short.get(stage, {}).get("training", []):
             if "sources" in step:

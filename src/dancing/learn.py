@@ -1,6 +1,7 @@
-"""Your own dancer: videos of a person go in, a bundle that draws that person comes out.
+"""Your own dancer: photos or videos of a person go in, a bundle that draws that person comes out.
 
-Work goes on in a folder beside the output, OUTPUT.learning: what was chosen of the videos
+That takes seconds, and needs no torch; see `dancing.image.warp.photo`. Where a model is trained,
+work goes on in a folder beside the output, OUTPUT.learning: what was chosen of the videos
 (`plan.json`), their pictures (`kept.h5`, `held_out.h5`) and the training runs (`image`,
 `motion`). After a stop the same call goes on from there; when all is done it is removed.
 """
@@ -13,27 +14,31 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.bundle import CARD, Bundle
+from dancing.bundle import CARD, Bundle, check_output, write_bundle
 from dancing.data.dataset import Clip, Dataset, DatasetWriter, Packed, StoredFrames
 from dancing.data.footage import clothes, fitting_height, length, missing_parts, steady_scenes
 from dancing.data.pose_model import model_path
 from dancing.data.prepare import prepare
 from dancing.errors import DancingError
-from dancing.evaluation import image as image_evaluation
-from dancing.export import check_output, export, write_bundle
 from dancing.family import family
-from dancing.files import VIDEO_SUFFIXES, expand, fitted, only_one, write_then_rename
+from dancing.files import (
+    PICTURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    expand,
+    fitted,
+    only_one,
+    write_then_rename,
+)
+from dancing.image.warp import photo
 from dancing.listener import Listener, Renamed
 from dancing.media.video import probe
-from dancing.training.checkpoint import CHECKPOINT
-from dancing.training.train import train
 
 if TYPE_CHECKING:
     from dancing.data.footage import Shot
@@ -54,6 +59,12 @@ _DIFFERENT_CLOTHES = 60.0
 _ENDLESS = 10**6
 _IMAGE_SETTINGS = ("learning_rate=4e-3", "adversarial_from=0.6", "texture_weight=0.5")
 _MOTION_SETTINGS = ("learning_rate=2e-4", "steps=1000")
+_TRAINED = {
+    "image": ("learning the look", _IMAGE_SETTINGS, 1 - _MOVES),
+    "motion": ("learning the moves", _MOTION_SETTINGS, _MOVES),
+}
+"""Of each stage that is trained: what it is called, settings, and share of the time."""
+_MODELS = ("warp", "limbs")
 
 
 @dataclass(frozen=True)
@@ -62,95 +73,136 @@ class Learned:
 
     Attributes:
         bundle: the path written.
-        report: how well held-out frames are drawn.
-        notes: what is worth knowing of the videos, one line each.
+        report: how well held-out frames are drawn; None where the look was not trained.
+        notes: what is worth knowing of the videos or photos, one line each.
     """
 
     bundle: Path
-    report: Report
+    report: Report | None
     notes: list[str]
 
 
 def learn(
-    videos: Sequence[str | Path],
+    inputs: Sequence[str | Path],
     output: str | Path,
     *,
     start: str | Path = "default",
     moves: bool = False,
+    model: str = "warp",
     minutes: float = MINUTES,
     device: str = "auto",
     listener: Listener | None = None,
 ) -> Learned:
-    """Learn a dancer from videos of one person before one steady camera.
+    """Learn a dancer from photos and videos of one person.
+
+    With `warp`, the bundle holds pictures of the person; `listener` is told so before.
 
     Args:
-        videos: video files, or folders of them.
+        inputs: photos or videos, or folders of them; with `warp`, scene and framing are those of
+            the first.
         output: the bundle's folder, or a .zip.
-        start: the dancer whose weights to start from.
-        moves: learn the person's way to dance too; needs videos with music.
-        minutes: how long it may take in all, what was done before a stop included.
+        start: the dancer whose weights to start from, where something is trained.
+        moves: of videos with music: learn the person's way to dance too.
+        model: the family that draws: 'warp', which deforms pictures and takes seconds; or 'limbs',
+            trained on videos before one steady camera.
+        minutes: how long training may take in all, what was done before a stop included.
         device: see `dancing.training.fit`.
         listener: told of progress; an error that it raises there ends the work, and the same call
             goes on with it later. When it says that it was stopped, training ends, and what has
             been learned is evaluated and exported.
 
     Raises:
-        DancingError: when the videos do not fit: nobody in them, too short, a camera that moves,
-            different clothes; or when other work lies in the folder, or goes on in it.
+        DancingError: when the inputs do not fit: nobody in them, or, to train on, too short, a
+            camera that moves, different clothes; or when other work lies in the folder, or goes on
+            in it.
     """
-    began = time.monotonic()
     listener = listener or Listener()
     output = Path(output)
     check_output(output)
-    files = expand(videos, VIDEO_SUFFIXES, "videos", listener)
+    if model not in _MODELS:
+        raise DancingError(f"no model '{model}' is learned; there are {', '.join(_MODELS)}")
+    files = _expanded(inputs, listener)
+    if model == "warp" and not moves:
+        if start != "default":
+            raise DancingError("nothing is trained, so there are no weights to start from")
+        with only_one(working_folder(output)):
+            return Learned(output, None, photo.learn(files, output, listener))
+    videos = [file for file in files if not photo.is_photo(file)]
+    if not videos:
+        raise DancingError("moves, and the model limbs, are learned from videos, not from photos")
+    if model == "limbs" and len(videos) < len(files):
+        raise DancingError("the model limbs is learned from videos alone")
+    return _trained(files, videos, output, start, moves, model, minutes, device, listener)
+
+
+def _expanded(inputs: Sequence[str | Path], listener: Listener) -> list[Path]:
+    return expand(inputs, VIDEO_SUFFIXES | PICTURE_SUFFIXES, "videos or photos", listener)
+
+
+def _trained(
+    files: Sequence[Path],
+    videos: Sequence[Path],
+    output: Path,
+    start: str | Path,
+    moves: bool,
+    model: str,
+    minutes: float,
+    device: str,
+    listener: Listener,
+) -> Learned:
+    began = time.monotonic()
     bundle = Bundle(start)
-    for stage in ("image", "motion") if moves else ("image",):
-        bundle.stage(stage)
+    stages = [stage for stage, wanted in (("image", model == "limbs"), ("motion", moves)) if wanted]
+    for stage in stages:
+        if not bundle.stage(stage).config:
+            raise DancingError(f"{start}: has no weights that training could start from")
     if moves:
-        for file in files:
+        for file in videos:
             if not probe(file).has_sound:
                 raise DancingError(f"{file}: has no sound, but moves are learned with their music")
+    from dancing.evaluation import image as image_evaluation
+    from dancing.export import export
+    from dancing.training.train import train
+
     work = working_folder(output)
     with only_one(work):
         kept, held_out = work / "kept.h5", work / "held_out.h5"
-        plan = _plan(work, files, bundle)
+        plan = _plan(work, videos, bundle, model)
         if "notes" not in plan:
-            plan["notes"], plan["seconds"] = _gather(files, work, minutes, listener, kept, held_out)
+            plan["notes"], plan["seconds"] = _gather(
+                videos, work, minutes, listener, kept, held_out
+            )
             plan["spent"] = (time.monotonic() - began) / 60
             _save(work, plan)
         left = max(_LEAST, minutes * (1 - _RESERVED) - _RESERVE - plan["spent"])
-        runs = [work / "image"]
-        listener.progress("learning the look", 0, 100)
-        train(
-            "image",
-            [kept],
-            runs[0],
-            settings=_IMAGE_SETTINGS,
-            minutes=left * (1 - _MOVES) if moves else left,
-            **_training(runs[0], start, device),
-            listener=Renamed(listener, lambda _: "learning the look"),
-        )
-        if moves:
-            runs.append(work / "motion")
+        for stage in stages:
+            what, settings, share = _TRAINED[stage]
+            listener.progress(what, 0, 100)
             train(
-                "motion",
+                stage,
                 [kept],
-                runs[1],
-                settings=_MOTION_SETTINGS,
-                minutes=left * _MOVES,
-                **_training(runs[1], start, device),
-                listener=Renamed(listener, lambda _: "learning the moves"),
+                work / stage,
+                settings=settings,
+                minutes=left * share if len(stages) > 1 else left,
+                **_training(work / stage, start, device),
+                listener=_under(what, listener),
             )
         listener.progress("export", 0, 1)
         made = export(
-            runs,
+            [work / stage for stage in stages],
             work / "bundle",
             name=output.stem,
             licence="as agreed with the person filmed",
-            data=f"made from {', '.join(file.name for file in files)} ({plan['seconds']:.1f} s of "
+            data=f"made from {', '.join(file.name for file in videos)} ({plan['seconds']:.1f} s of "
             f"it, the last fifth held out), starting from '{bundle.name}'",
         )
         listener.progress("export", 1, 1)
+        if model == "warp":
+            look = work / "look"
+            notes = plan["notes"] + photo.learn(files, look, listener)
+            write_bundle(_together(Bundle(look), Bundle(made)), output)
+            shutil.rmtree(work)
+            return Learned(output, None, notes)
         report = image_evaluation.evaluate(
             made,
             [held_out],
@@ -163,6 +215,23 @@ def learn(
         write_bundle({name: (made / name).read_bytes() for name in names}, output)
         shutil.rmtree(work)
         return Learned(output, report, plan["notes"])
+
+
+def _under(name: str, listener: Listener) -> Listener:
+    return Renamed(listener, lambda _: name)
+
+
+def _together(look: Bundle, moves: Bundle) -> dict[str, bytes]:
+    """The files of a bundle that draws with one and moves with another."""
+    card = replace(
+        look.card,
+        motion=moves.card.motion,
+        features=moves.card.features,
+        files={**look.card.files, **moves.card.files},
+        data=f"{look.card.data}; moves {moves.card.data}",
+    )
+    files = {name: one.file(name) for one in (look, moves) for name in one.card.files}
+    return files | {CARD: (json.dumps(card.to_json(), indent=2) + "\n").encode()}
 
 
 def working_folder(output: str | Path) -> Path:
@@ -185,6 +254,8 @@ def previews(output: str | Path) -> list[Path]:
 
 def _training(run: Path, start: str | Path, device: str) -> dict[str, Any]:
     """What both stages are trained with."""
+    from dancing.training.checkpoint import CHECKPOINT
+
     return {
         "start": start,
         "epochs": _ENDLESS,
@@ -194,13 +265,13 @@ def _training(run: Path, start: str | Path, device: str) -> dict[str, Any]:
     }
 
 
-def _plan(work: Path, files: Sequence[Path], bundle: Bundle) -> dict[str, Any]:
+def _plan(work: Path, files: Sequence[Path], bundle: Bundle, model: str) -> dict[str, Any]:
     """What is being learned here, to tell whether to go on or to refuse."""
     try:
         inputs = [[os.path.realpath(file), file.stat().st_size] for file in files]
     except OSError as error:
         raise DancingError(f"{error.filename}: no such file") from error
-    wanted = {"videos": inputs, "from": str(bundle.path)}
+    wanted = {"videos": inputs, "from": str(bundle.path), "model": model}
     path = work / "plan.json"
     if not path.is_file():
         return wanted

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dancing.body import pose_files
+from dancing.body import facing, pose_files
 from dancing.body.poses import PoseSequence
 from dancing.body.skeleton import N_LANDMARKS
 from dancing.bundle import Bundle
@@ -18,6 +18,7 @@ from dancing.errors import DancingError
 from dancing.files import MEDIA_SUFFIXES, expand, fitted, is_pipe
 from dancing.image.background import TRANSPARENT, Background
 from dancing.image.dancer import Dancer
+from dancing.image.warp.photo import as_bundle
 from dancing.listener import Listener
 from dancing.media import FPS
 from dancing.media.video import OUTPUT_SUFFIXES, VideoWriter, check_output, is_generated
@@ -150,7 +151,7 @@ def generate(
     Args:
         song: any audio or video file; with `poses_from` it only gives the sound, and may be None.
         output: an .mp4, .mov or .webm; or .npz, .json or .csv for the poses alone.
-        dancer: an embedded dancer's name, or a bundle.
+        dancer: an embedded dancer's name, a bundle, or a photo of a person.
         motion: the bundle whose motion model is used. Default: the dancer's own, else the
             default dancer's.
         seed: the same seed gives the same file.
@@ -160,7 +161,8 @@ def generate(
         poses: a pose file to write beside the video.
         poses_from: a pose file to draw instead of new poses.
         as_is: draw poses exactly where they are. Default: with the dancer's own proportions, in
-            the dancer's place; see `Dancer.fit`.
+            the dancer's place, and turned no further than the dancer can be drawn; see
+            `Dancer.fit` and `Dancer.turns`.
         style: 'person', 'skeleton' or 'side-by-side'.
         background: what is behind the person: a colour, a picture, a video or 'transparent' (for
             .mov and .webm); see `Background`. Default: the scene that the dancer was filmed in.
@@ -188,13 +190,18 @@ def generate(
     _spare_inputs([song, poses_from, keep, start_pose, background], [output, poses])
     if keep is not None and start_pose is not None:
         raise DancingError("kept poses (--keep) have a first pose: give no --start-pose beside")
-    bundle = Bundle(dancer)
-    drawer = Dancer(bundle, height)
+    with as_bundle(dancer, output.parent, listener) as made:
+        bundle = Bundle(made)
+        drawer = Dancer(bundle, height)  # has read all that it needs
     drawer.check(style, scene)
     given: PoseSequence | None = None
     world: Rows | None = None
     if poses_from is not None:
         sequence, body = _poses_from_file(poses_from, start, duration, listener), None
+        if drawer.turns is not None and sequence.world is not None and not as_is:
+            sequence = facing.within(sequence, drawer.turns)
+        else:
+            _note_backs(poses_from, sequence, drawer, listener)
     elif song is None:
         raise DancingError("a song is needed, or poses to draw (--poses-from)")
     else:
@@ -205,6 +212,7 @@ def generate(
             "keep": given,
             "start_pose": None if start_pose is None else PoseSequence.load(start_pose, listener),
             "world": world,
+            "turns": drawer.turns,
         }
         sequence, body = _choreograph(
             song, start, duration, bundle, motion, seed, wishes, drawer, listener
@@ -270,7 +278,20 @@ def _choreograph(
     listener.progress("choreographing", 0, 1)
     sequence = Choreographer(motion_bundle)(music, seed, drawer.placement, **wishes)
     listener.progress("choreographing", 1, 1)
+    if sequence.world is None and not wishes["world"]:
+        _note_backs(song, sequence, drawer, listener)
     return sequence, motion_bundle.stage("motion").proportions
+
+
+def _note_backs(
+    source: str | Path, poses: PoseSequence, drawer: Dancer, listener: Listener
+) -> None:
+    """Say for how long poses show a back that the dancer cannot be drawn with."""
+    away = facing.seconds_away(poses)
+    if drawer.turns is not None and away > 0:
+        listener.note(
+            f"{source}: the dancer faces away for {away:.1f} s, drawn as if seen from the front"
+        )
 
 
 def _poses_from_file(

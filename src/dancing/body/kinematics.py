@@ -92,6 +92,12 @@ def project(points: Floats, focal: float, aspect: float) -> Floats:
     return (flat + np.array([aspect / 2, 0.5])) / np.array([aspect, 1.0])
 
 
+def lifted(picture: Floats, depth: Floats, aspect: float, focal: float) -> Floats:
+    """Points (T, n, 3) in the room at depths (T, n) that are seen there: inverts `project`."""
+    flat = _centred(picture, aspect) * depth[..., None] / focal
+    return np.concatenate([flat, depth[..., None]], -1)
+
+
 def _centred(picture: Floats, aspect: float) -> Floats:
     return np.asarray(picture, np.float64) * [aspect, 1.0] - [aspect / 2, 0.5]
 

@@ -74,6 +74,7 @@ def retarget(
     wanted: Mapping[str, float],
     *,
     picture: Sequence[float] = (0.0, 0.0, 1.0, 1.0),
+    inside: Sequence[int] = range(N_LANDMARKS),
     source: Mapping[str, float] | None = None,
     in_place: bool = False,
 ) -> PoseSequence:
@@ -91,6 +92,7 @@ def retarget(
         wanted: the dancer's `proportions`.
         picture: (left, top, right, bottom), which the landmarks must not leave, in fractions of
             the dancer's picture.
+        inside: the landmarks that must not leave it at the sides and above.
         source: `proportions` of the body that the poses are of, if known, over the dancer's torso
             length. Default: they are measured on the poses.
         in_place: write into the landmarks of `poses`, so that a long dance is there once.
@@ -104,14 +106,15 @@ def retarget(
     legs = (factors["thigh"] + factors["shin"]) / 2
 
     # Of each frame: where the path and the lowest landmark are, and what the new body takes up.
-    path, lowest = np.empty((2, len(poses)))
+    path, lowest, feet = np.empty((3, len(poses)))
     low, high = np.empty((2, len(poses), 2))
     parts = stretches(len(poses))
     for part in parts:
         joints = _joints(poses.landmarks[part], poses.aspect)
         body = _rebuilt(joints, factors)
         path[part], lowest[part] = joints[:, MID_HIP, 0], joints[:, :N_LANDMARKS, 1].max(1)
-        low[part], high[part] = body.min(1), body.max(1)
+        feet[part] = body[..., 1].max(1)
+        low[part], high[part] = body[:, inside].min(1), body[:, inside].max(1)
 
     floor_there = float(np.median(lowest))
     assert placement.floor is not None
@@ -128,15 +131,15 @@ def retarget(
     rises = legs * (lowest - floor_there)
     # Too wide or too high for the picture: smaller, as a camera farther away would see it.
     width = float((high[:, 0] - low[:, 0]).max())
-    height = float((high[:, 1] - low[:, 1] - rises).max())
+    height = float((feet - low[:, 1] - rises).max())
     smaller = min(1.0, (right - left) / max(width, 1e-6), (floor - top) / max(height, 1e-6))
-    low, high, rises = low * smaller, high * smaller, rises * smaller
+    low, high, feet, rises = (each * smaller for each in (low, high, feet, rises))
     rises[rises > 0] *= min(1.0, max(bottom - floor, 0) / max(float(rises.max()), 1e-6))
 
     x = _kept_inside(
         middle + smaller * legs * (path - middle_there), left - low[:, 0], right - high[:, 0]
     )
-    y = floor + rises - high[:, 1]
+    y = floor + rises - feet
     place = np.stack([x, y], 1)[:, None]
 
     def moved(part: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

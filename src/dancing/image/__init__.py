@@ -1,4 +1,8 @@
 """Stage 2, poses to images: `Dancer`, and a folder for each model family."""
 
-FAMILIES = {"limbs": "dancing.image.limbs", "dcgan": "dancing.image.dcgan"}
+FAMILIES = {
+    "limbs": "dancing.image.limbs",
+    "dcgan": "dancing.image.dcgan",
+    "warp": "dancing.image.warp",
+}
 DEFAULT_FAMILY = "limbs"

@@ -11,11 +11,12 @@ import numpy as np
 from dancing.body.drawing import draw_skeleton
 from dancing.body.poses import PoseSequence
 from dancing.body.retarget import retarget
+from dancing.body.skeleton import ELBOWS, HEAD, N_LANDMARKS, TRUNK
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.family import ImageRuntime, family
 from dancing.image.background import Background
-from dancing.image.card import ImageCard
+from dancing.image.card import ANY_TURN, ImageCard
 from dancing.media.video import fitting_width
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 STYLES = ("person", "skeleton", "side-by-side")
 _BATCH = 8
 _HEIGHTS = (16, 4320)
+# Somebody's feet are so far below the picture, in torso lengths, who is cut off by its lower edge;
+# of these, at the sides and above, only this has to stay inside.
+_CUT = 0.3
+_UPPER = (*HEAD, *TRUNK, *ELBOWS)
 _DARK = np.array([24, 26, 32], np.uint8)
 
 
@@ -39,6 +44,7 @@ class Dancer:
         view: (left, top, right, bottom), the part of the pose picture that is drawn, as
             fractions of that picture; it may reach outside.
         placement: where this person stands in the pose picture; see `Choreographer`.
+        turns: degrees by which this person may turn from the camera; None where any.
 
     Raises:
         DancingError: when the bundle cannot be used or holds no image model, or the height is odd
@@ -48,8 +54,9 @@ class Dancer:
     def __init__(self, bundle: str | Path | Bundle = "default", height: int | None = None) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self._card = card = self.bundle.stage("image")
-        self.bundle.onnx("image")  # what is wrong with it is to be said before a dance is made
         assert isinstance(card, ImageCard)
+        if card.outputs:
+            self.bundle.onnx("image")  # what is wrong with it is to be said before a dance is made
         self._drawn = card.size
         self.size = self._drawn
         if height is not None:
@@ -61,6 +68,7 @@ class Dancer:
             self.size = (fitting_width(*self._drawn, height), height)
         self.view = card.view
         self.placement = card.placement
+        self.turns = None if card.turns == ANY_TURN else card.turns
         try:
             model = family("image", card.model)
             self._runtime: ImageRuntime = model.runtime(self._run, card, self.bundle.file)
@@ -140,11 +148,14 @@ class Dancer:
         (left, top, right, bottom), (width, height) = self.view, self._drawn
         margin = np.array(self._runtime.margin) / [width, height, width, height]
         picture = (np.array([left, top, right, bottom]) + margin * [1, 1, -1, -1]).tolist()
+        place = self.placement
+        cut = place.floor is not None and place.floor > bottom + _CUT * place.torso
         return retarget(
             poses,
-            self.placement,
+            place,
             self._card.proportions,
             picture=picture,
+            inside=_UPPER if cut else range(N_LANDMARKS),
             source=source,
             in_place=in_place,
         )

@@ -15,6 +15,7 @@ from scipy.ndimage import binary_dilation, distance_transform_edt
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
 from dancing.files import write_then_rename
+from dancing.image.scene import uncovered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _SCENE_FRAMES = 240
 _MARGIN_STEP = 7
-_SAME_LIGHT = 10.0
 
 
 def usable(clips: Sequence[Clip]) -> list[Clip]:
@@ -90,31 +90,11 @@ def empty_scene(clips: Sequence[Clip], matte_margin: int) -> NDArray[np.uint8]:
                 binary_dilation(matte, iterations=matte_margin) if matte_margin else matte
             )
         first += clip.n_pictures
-    stack, mask = np.stack(pictures), np.stack(covered)
-    hidden = mask.all(0)
+    plate, hidden = uncovered(pictures, covered)
     if hidden.all():
         raise DancingError("the dancer covers the whole picture, no background is to be seen")
-    plate = np.zeros(stack.shape[1:], np.float32)
-    for row in range(stack.shape[1]):
-        colours = np.moveaxis(stack[:, row], 0, -1).astype(np.float32)  # (W, 3, frames)
-        light = np.where(mask[:, row].T, np.nan, colours.mean(1))
-        lit = np.abs(light - _quantile(light, 0.95)[:, None]) <= _SAME_LIGHT
-        plate[row] = _quantile(np.where(lit[:, None], colours, np.nan), 0.5)
-    # Noise may leave no value that near.
-    hidden |= np.isnan(plate).any(-1)
     nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
-    return plate[tuple(nearest)].round().astype(np.uint8)
-
-
-def _quantile(values: NDArray[np.float32], q: float) -> NDArray[np.float32]:
-    """np.nanquantile over the last axis, many times as fast; NaN where there is no value."""
-    ordered = np.sort(values, axis=-1)  # NaN come last
-    at = q * np.maximum(np.isfinite(values).sum(-1, keepdims=True) - 1, 0)
-    low, high = (
-        np.take_along_axis(ordered, end(at).astype(int), -1) for end in (np.floor, np.ceil)
-    )
-    mixed: NDArray[np.float32] = (low + (high - low) * (at % 1).astype(np.float32))[..., 0]
-    return mixed
+    return plate[tuple(nearest)]
 
 
 def picture_size(clips: Sequence[Clip]) -> tuple[int, int]:

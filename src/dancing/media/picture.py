@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +41,10 @@ _TURNS = {
 """What `turned` is to do for an orientation of EXIF."""
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PACKED = (b"iCCP", b"iTXt", b"zTXt")  # chunks that may unpack to a thousand times their size
+
+
 class NotAPicture(DancingError):  # noqa: N818
     """A file is no picture of a known kind; it may be something else."""
 
@@ -73,6 +78,40 @@ def read_picture(source: str | Path | bytes) -> NDArray[np.uint8]:
     """
     with _opened(source) as image:
         return _pixels(image)
+
+
+def read_png(name: str, content: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture that a stranger's bundle holds, as from `read_picture`.
+
+    It is checked before it is decoded: pictures can be huge, or name other files.
+
+    Args:
+        name: of the file, for errors.
+        size: (width, height) that it must have.
+
+    Raises:
+        ValueError: when it is no plain PNG of this size.
+    """
+    if png_size(content) != size:
+        raise ValueError(f"{name} is not a picture (PNG) of the card's size")
+    at = len(_PNG)
+    while len(head := content[at : at + 8]) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind in _PACKED:
+            raise ValueError(f"{name} holds more than a picture ({kind.decode()})")
+        at += length + 12
+    try:
+        return read_picture(content)
+    except DancingError as error:
+        raise ValueError(f"{name} is not a picture") from error
+
+
+def png_size(content: bytes) -> tuple[int, int] | None:
+    """(width, height) as the head of a PNG file says; None where it is no PNG."""
+    if content[:8] != _PNG:
+        return None
+    width, height = struct.unpack(">2I", content[16:24].ljust(8))
+    return width, height
 
 
 def read_moving(path: str | Path) -> Iterator[tuple[NDArray[np.uint8], float]]:

@@ -284,11 +284,12 @@ def cut_crop(
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
-    """A picture (H, W, 3) uint8 RGB as the content of a PNG file."""
+    """A picture (H, W, 3) uint8 RGB, or (H, W, 4) RGBA, as the content of a PNG file."""
+    pixels = {3: "rgb24", 4: "rgba"}[picture.shape[2]]
     codec = av.CodecContext.create("png", "w")
     codec.height, codec.width = picture.shape[:2]
-    codec.pix_fmt, codec.time_base = "rgb24", Fraction(1, FPS)
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    codec.pix_fmt, codec.time_base = pixels, Fraction(1, FPS)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=pixels)
     return b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)])
 
 

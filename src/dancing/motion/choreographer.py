@@ -48,6 +48,7 @@ class Choreographer:
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
         world: Rows | None = None,
+        turns: float | None = None,
     ) -> PoseSequence:
         """Dance to a song.
 
@@ -62,6 +63,9 @@ class Choreographer:
             start_pose: the dance begins with the first of these poses, with world landmarks.
             world: rows (33, 3) to which world landmarks are added, instead of being part of the
                 poses: those of a dance of hours need not be in memory. Not with `keep`.
+            turns: degrees by which the dancer may turn from the camera; see `Dancer.turns` and
+                `dancing.body.facing`. What is kept is not turned; models without world landmarks
+                cannot obey. Default: any.
 
         Returns:
             Poses of the song's length at 30 frames a second, with the song's beats, and world
@@ -74,7 +78,14 @@ class Choreographer:
             raise DancingError(f"energy is {energy:g}, but a number from 0 to 2 is needed")
         place = placement or self._placement
         return self._runtime(
-            song, seed, place, energy=energy, keep=keep, start_pose=start_pose, world=world
+            song,
+            seed,
+            place,
+            energy=energy,
+            keep=keep,
+            start_pose=start_pose,
+            world=world,
+            turns=turns,
         )
 
     def _run(self, inputs: dict[str, Any], **sides: int) -> list[NDArray[Any]]:

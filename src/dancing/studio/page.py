@@ -491,9 +491,10 @@ class _Studio:
 
         learned, notes = yield from follow(work, during, names, ending)
         notes += [as_named(note, names) for note in learned.notes]
+        scores = "" if learned.report is None else "\n".join(learned.report.text())
         line = say(f"{name} is now among the dancers. Download the bundle to keep it.", notes)
         yield (
-            gr.skip(), str(learned.bundle), "\n".join(learned.report.text()), line,
+            gr.skip(), str(learned.bundle), scores, line,
             *IDLE, gr.update(visible=False), None, own | {name: learned.bundle},
             gr.update(visible=True),
         )  # fmt: skip

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.errors import DancingError
 from dancing.image.background import Background
 from dancing.image.compositing import crops, darken, lay_over, scaled, within
 from dancing.image.limbs.card import Card
-from dancing.media.picture import read_picture
+from dancing.media.picture import read_png
 from dancing.media.video import ahead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLATE = "plate.png"
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PACKED = (b"iCCP", b"iTXt", b"zTXt")  # chunks that may unpack to a thousand times their size
 
 
 class Runtime:
@@ -49,12 +45,7 @@ class Runtime:
         self._run = run
         self._size = card.size
         self.margin = card.margin
-        content = file(PLATE)
-        _check_plate(content, card.size)
-        try:
-            self.scene = Background(read_picture(content)[..., :3])
-        except DancingError as error:
-            raise ValueError(f"{PLATE} is not a picture") from error
+        self.scene = Background(read_png(PLATE, file(PLATE), card.size)[..., :3])
 
     def __call__(
         self,
@@ -93,19 +84,3 @@ class Runtime:
                     seen, place = scaled(seen, place, self._size, size)
                 lay_over(frame, seen, place)
                 yield frame
-
-
-def _check_plate(content: bytes, size: tuple[int, int]) -> None:
-    """Refuse a plate before it is decoded: pictures can be huge, or name other files.
-
-    Raises:
-        ValueError: when it is no plain PNG of this size.
-    """
-    if content[:8] != _PNG or struct.unpack(">2I", content[16:24].ljust(8)) != size:
-        raise ValueError(f"{PLATE} is not a picture (PNG) of the card's size")
-    at = len(_PNG)
-    while len(head := content[at : at + 8]) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind in _PACKED:
-            raise ValueError(f"{PLATE} holds more than a picture ({kind.decode()})")
-        at += length + 12

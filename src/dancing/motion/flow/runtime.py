@@ -14,7 +14,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 
-from dancing.body import kinematics
+from dancing.body import facing, kinematics
 from dancing.body.poses import Placement, PoseSequence, interpolate
 from dancing.body.skeleton import FEET, HIPS, N_LANDMARKS, SHOULDERS
 from dancing.media import FPS
@@ -82,6 +82,7 @@ class Runtime:
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
         world: Rows | None = None,
+        turns: float | None = None,
     ) -> PoseSequence:
         """A dance in the room, seen by the camera and put at its place in the frame.
 
@@ -94,7 +95,7 @@ class Runtime:
         if keep is not None:
             given = keep.resampled(FPS).in_aspect(place.aspect)
             held = stage.held(given, "the poses to keep")
-        room = self._room(song, seed, energy, held)
+        room = self._room(song, seed, energy, held, turns)
         metres = Rows(N_LANDMARKS, 3) if world is None else world
         made = PoseSequence(
             stage.seen(room, metres),
@@ -105,12 +106,15 @@ class Runtime:
         )
         return made if given is None else kept_exactly(made, given)
 
-    def _room(self, song: Song, seed: int, energy: float, held: Held | None) -> Room:
+    def _room(
+        self, song: Song, seed: int, energy: float, held: Held | None, turns: float | None
+    ) -> Room:
         """The dance in the room at 30 frames a second, T frames of the song.
 
         Args:
             energy: 0 (stands) to 2 (as vigorous as it gets), 1 is what the music asks for.
             held: given poses.
+            turns: see `Choreographer`.
         """
         random = np.random.default_rng(seed)
         frames = max(1, round(song.duration * FPS))
@@ -120,9 +124,11 @@ class Runtime:
             *self._heard(song, counts, energy, random), self._given(held, counts), random
         )
         positions = counts.positions(np.arange(frames) / FPS + LEAD) * FRAMES
-        return self._danced(dance, positions, moving)
+        return self._danced(dance, positions, moving, turns)
 
-    def _danced(self, dance: Rows, positions: Floats, moving: Floats) -> Room:
+    def _danced(
+        self, dance: Rows, positions: Floats, moving: Floats, turns: float | None = None
+    ) -> Room:
         """A standardised dance on the song's time: with its bones, its feet and its rests.
 
         What depends on more than a stretch (how long a foot stands, where the floor is) is found
@@ -132,13 +138,26 @@ class Runtime:
             dance: at home 0.
             positions: (T,) its row at each frame, rising.
             moving: (T,) 1 where there is dance, 0 where there is rest.
+            turns: see `Choreographer`.
         """
         frames = len(positions)
+        corrections: Floats | None = None
 
         def warped(stretch: slice) -> tuple[Floats, Floats]:
             channels = _between(dance, positions[stretch]) * self._std + self._mean
             points, down = kinematics.unpack(channels)
-            return kinematics.with_bones(points, self.bones), down
+            points = kinematics.with_bones(points, self.bones)
+            if turns is not None:
+                points = facing.filled_out(points, self._rest)
+            if corrections is not None:
+                points = facing.turned(points, corrections[stretch])
+            return points, down
+
+        if turns is not None:
+            yaw = np.empty((frames, 2))
+            for stretch in stretches(frames):
+                yaw[stretch] = facing.yaws(warped(stretch)[0])
+            corrections = facing.corrections(yaw, turns)
 
         feet, down = np.empty((frames, 2, 2, 2)), np.empty((frames, 2), bool)
         middle = np.empty((frames, 3))

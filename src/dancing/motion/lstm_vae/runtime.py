@@ -43,8 +43,9 @@ class Runtime:
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
         world: Rows | None = None,
+        turns: float | None = None,
     ) -> PoseSequence:
-        """Poses without world landmarks.
+        """Poses without world landmarks, of which `turns` cannot be kept.
 
         Raises:
             DancingError: when energy, kept poses or a start pose are asked for.

@@ -1,0 +1,127 @@
+"""What a card says of a `warp` model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dancing.body.skeleton import (
+    ANKLES,
+    EARS,
+    ELBOWS,
+    HIPS,
+    KNEES,
+    N_LANDMARKS,
+    NOSE,
+    SHOULDERS,
+    TOES,
+    WRISTS,
+)
+from dancing.card import numbers
+from dancing.image.card import ImageCard
+from dancing.onnx_check import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+POINT = 6
+"""Numbers of a landmark: x, y in pixels, visibility, and x, y, z in metres."""
+_SIDES = (16, 4096)
+_MOST_REFERENCES = 32
+_MOST_PIXELS = 64_000_000  # of all references together: 256 MB
+_FARTHEST = 20_000  # pixels of a landmark from its picture
+_SEEN = 0.5  # visibility
+_PARTS = {
+    "head": (NOSE, *EARS),
+    "shoulders": SHOULDERS,
+    "elbows": ELBOWS,
+    "hands": WRISTS,
+    "hips": HIPS,
+    "knees": KNEES,
+    "feet": (*ANKLES, *TOES),
+}
+
+
+@dataclass(frozen=True)
+class ReferenceCard:
+    """What a card says of one picture of the person; see `reference.Reference`.
+
+    Attributes:
+        size: (width, height) of the picture in pixels.
+        points: the landmarks, (33, 6), row by row.
+    """
+
+    size: tuple[int, int]
+    points: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check_size("size", self.size)
+        numbers("points", self.points, N_LANDMARKS * POINT, -_FARTHEST, _FARTHEST)
+
+    @property
+    def holds(self) -> str:
+        """What it shows, in words."""
+        missing = unseen(np.array(self.points).reshape(N_LANDMARKS, POINT), self.size)
+        parts = f"without {', '.join(missing)}" if missing else "from head to foot"
+        return f"a picture of the person, {parts}, {self.size[0]}x{self.size[1]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card(ImageCard):
+    """The card of a `warp` model, which has no ONNX file.
+
+    Attributes:
+        margin: left, top, right and bottom, pixels of a frame by which the person reaches beyond
+            the box of the landmarks.
+        plate: (width, height) of the scene's picture, of the frame's shape; it may have more
+            pixels than a frame.
+        references: the pictures of the person, at least one.
+    """
+
+    margin: tuple[int, int, int, int]
+    plate: tuple[int, int]
+    references: tuple[ReferenceCard, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(0 <= side <= max(self.size) for side in self.margin):
+            raise ValueError("margin")
+        _check_size("plate", self.plate)
+        if not 1 <= len(self.references) <= _MOST_REFERENCES:
+            raise ValueError(f"{len(self.references)} references")
+        if sum(one.size[0] * one.size[1] for one in self.references) > _MOST_PIXELS:
+            raise ValueError("references are too large")
+
+    @property
+    def holds(self) -> list[str]:
+        """What the bundle's files show, in words, one line each."""
+        return [*(one.holds for one in self.references), "the scene behind the person"]
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """Of an ONNX model: there is none."""
+        return {}
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """Of an ONNX model: there is none."""
+        return {}
+
+
+def unseen(points: NDArray[np.floating[Any]], size: tuple[int, int]) -> list[str]:
+    """The parts of a body that a picture does not show: hidden, or outside of it.
+
+    Args:
+        points: (33, 6), as `Reference.points`.
+        size: (width, height) of the picture.
+    """
+    inside = ((points[:, :2] >= 0) & (points[:, :2] <= size)).all(1)
+    seen = inside & (points[:, 2] >= _SEEN)
+    return [part for part, marks in _PARTS.items() if not seen[list(marks)].any()]
+
+
+def _check_size(name: str, size: tuple[int, int]) -> None:
+    if not all(_SIDES[0] <= side <= _SIDES[1] for side in size):
+        raise ValueError(f"{name}: sides not from {_SIDES[0]} to {_SIDES[1]} pixels")

@@ -1,0 +1,71 @@
+"""Draw a person in a pose from the layers of references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dancing.body.skeleton import EARS, NOSE
+from dancing.image.warp.drawing import drawn, lay_over
+from dancing.image.warp.figure import N_ARMS, Figure, length
+from dancing.image.warp.layers import Layer
+from dancing.image.warp.skinning import Part
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_CELLS = 40
+"""Cells a torso's length, of the grid on which it is computed where pixels come from."""
+_SIDEWAYS = 0.45  # torso lengths between shoulders: of less, one arm is behind the trunk
+_LIFTED = 0.35  # torso lengths between ankles: of more, the higher foot is in front
+
+
+def paint(
+    layers_of: Callable[[Part], Sequence[tuple[Layer, float]]],
+    pose: Figure,
+    skirt: bool,
+    size: tuple[int, int],
+) -> NDArray[np.uint8]:
+    """The person in a pose.
+
+    Args:
+        layers_of: what to draw a part from, from back to front, each with its opacity.
+        pose: in pixels of the picture.
+        skirt: cloth hangs over the legs.
+        size: (width, height) of the picture.
+
+    Returns:
+        (height, width, 4), colours multiplied by alpha.
+    """
+    stride = max(1, round(pose.torso / _CELLS))
+    canvas = np.zeros((size[1], size[0], 4), np.uint8)
+    for part in _order(pose, skirt):
+        for layer, opacity in layers_of(part):
+            moved = layer.skin(pose)
+            found = drawn(layer.pixels, layer.places, moved, layer.triangles, size, stride)
+            if found is not None:
+                lay_over(canvas, *found, opacity)
+    return canvas
+
+
+def _order(pose: Figure, skirt: bool) -> list[Part]:
+    """Parts from back to front, as a person stands who looks about where the camera is."""
+    behind = []
+    if length(pose.shoulder_line) < _SIDEWAYS * pose.torso:
+        # Who turns to the right of the picture has the left shoulder farther from the camera.
+        looks_right = pose.points[NOSE, 0] > pose.points[EARS, 0].mean()
+        behind = [0 if looks_right else 1]
+    ankles = pose.chains[N_ARMS:, 2, 1]
+    legs = [2, 3] if ankles[0] < ankles[1] else [3, 2]
+    if abs(ankles[0] - ankles[1]) > _LIFTED * pose.torso:
+        legs.reverse()
+    below = _limbs(legs)
+    middle = [*below, ("trunk", None)] if skirt else [("trunk", None), *below]
+    front = [limb for limb in range(N_ARMS) if limb not in behind]
+    return [*_limbs(behind), *middle, ("head", None), *_limbs(front)]
+
+
+def _limbs(limbs: list[int]) -> list[Part]:
+    return [(part, limb) for limb in limbs for part in ("upper", "lower")]

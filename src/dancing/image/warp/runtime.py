@@ -1,0 +1,176 @@
+"""The image model `warp` at work: the person's own pictures, deformed pose by pose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dancing.body.poses import torso_length
+from dancing.body.retarget import proportions
+from dancing.body.skeleton import HEELS, TOES
+from dancing.image.background import Background
+from dancing.image.compositing import SHADE_STRIDE, darken
+from dancing.image.warp.card import Card
+from dancing.image.warp.choice import Chooser
+from dancing.image.warp.figure import Figure
+from dancing.image.warp.layers import cut
+from dancing.image.warp.painter import paint
+from dancing.image.warp.reference import Reference, read_plate, read_references
+from dancing.media.video import ahead
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Bones that tell how large a person is drawn, and how fast that follows.
+_LARGE = ("torso", "thigh", "shin", "upper_arm", "forearm")
+_FOLLOWED = 0.3  # of each batch
+_FARTHEST = 3.0  # times as large or as small as the card says
+_RESOLUTION = 1.5  # of a reference over the drawn person's; more is made smaller first
+# The shadow under a foot, and the wide one: radii in torso lengths, and how dark.
+_FOOT_SHADOW, _BODY_SHADOW = (0.2, 0.05, 0.4), (0.55, 0.12, 0.22)
+_RISE = 0.15  # torso lengths at which a foot's shadow has faded
+
+
+class Runtime:
+    """Draws a person with a `warp` model.
+
+    Args:
+        run: not used: there is no network.
+        card: what the bundle says of the model.
+        file: the content of a file of the bundle, by name.
+
+    Attributes:
+        scene: what the dancer was seen in front of.
+        margin: left, top, right, bottom, pixels by which the person may reach out of the frame.
+
+    Raises:
+        ValueError: when a picture is no PNG of the card's size.
+    """
+
+    def __init__(
+        self,
+        run: Callable[..., list[NDArray[Any]]],
+        card: Card,
+        file: Callable[[str], bytes],
+    ) -> None:
+        self._card = card
+        self.margin = card.margin
+        self.scene = Background(read_plate(card, file))
+        self._references = read_references(card, file)
+
+    def __call__(
+        self,
+        batches: Iterator[NDArray[np.float32]],
+        size: tuple[int, int],
+        background: Background | None,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Frames (H, W, 3 or 4) uint8 of batches (N, 33, 2) of landmarks in [0, 1] of the frame.
+
+        Args:
+            size: (width, height) of the frames.
+            background: what is behind the person; default: `scene`.
+        """
+        scene = background or self.scene
+        standing = self._card.placement.torso * size[1]
+        references = [
+            cut(*_fitting(reference, standing * _RESOLUTION)) for reference in self._references
+        ]
+        chooser = Chooser(references, [one.points[:, 2] for one in self._references])
+        scale = _Scale(self._card, standing, size)
+
+        def drawn() -> Iterator[tuple[Figure, NDArray[np.uint8]]]:
+            for batch in batches:
+                points = batch * np.array(size, np.float32)
+                torso = scale(batch)
+                for one in points:
+                    pose = Figure(one, torso)
+                    chooser(pose)
+                    yield pose, paint(chooser.layers_of, pose, chooser.skirt, size)
+
+        frames = scene.frames(*size)
+        for pose, person in ahead(drawn(), 8):
+            frame = next(frames).copy()
+            if scene.shaded:
+                darken(frame, _shade(pose, size), size)
+            yield _laid_over(frame, person)
+
+
+class _Scale:
+    """How large the person is drawn: the bones that are least foreshortened tell."""
+
+    def __init__(self, card: Card, standing: float, size: tuple[int, int]) -> None:
+        self._card, self._standing, self._aspect = card, standing, size[0] / size[1]
+        self._height = size[1]
+        self._now: float | None = None
+
+    def __call__(self, batch: NDArray[np.float32]) -> float:
+        """Length in pixels of the torso of somebody upright, so large as in this batch."""
+        if self._card.proportions is None:
+            return self._standing
+        seen = proportions(batch, self._aspect)
+        ratios = sorted(seen[kind] / self._card.proportions[kind] for kind in _LARGE)
+        found = ratios[-2] * torso_length(batch, self._aspect) * self._height
+        found = float(np.clip(found, self._standing / _FARTHEST, self._standing * _FARTHEST))
+        self._now = found if self._now is None else self._now + _FOLLOWED * (found - self._now)
+        return self._now
+
+
+def _fitting(
+    reference: Reference, torso: float
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    """Colour, alpha and landmarks (33, 2) in pixels, no larger than a torso of this length."""
+    import cv2
+
+    points = reference.points[:, :2]
+    shrink = torso / Figure(points).torso
+    if shrink >= 1:
+        return reference.colour, reference.alpha, points
+    height, width = reference.alpha.shape
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    colour, alpha = (
+        cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        for picture in (reference.colour, reference.alpha)
+    )
+    return colour, alpha, points * np.array([size[0] / width, size[1] / height], np.float32)
+
+
+def _shade(pose: Figure, size: tuple[int, int]) -> NDArray[np.float32]:
+    """How far the floor is darkened around the feet, in cells of the picture."""
+    columns, rows = (-(-side // SHADE_STRIDE) for side in size)
+    x = (np.arange(columns) + 0.5) * SHADE_STRIDE
+    y = ((np.arange(rows) + 0.5) * SHADE_STRIDE)[:, None]
+    feet = (pose.points[HEELS] + pose.points[TOES]) / 2
+    floor = float(feet[:, 1].max())
+    spots = [
+        (foot[0], foot[1], *_FOOT_SHADOW[:2],
+         _FOOT_SHADOW[2] * np.exp(-(floor - foot[1]) / (_RISE * pose.torso)))
+        for foot in feet
+    ]  # fmt: skip
+    spots.append((feet[:, 0].mean(), floor, *_BODY_SHADOW))
+    light = np.ones((rows, columns), np.float32)
+    for middle, level, across, down, dark in spots:
+        distance = ((x - middle) / (across * pose.torso)) ** 2
+        distance = distance + ((y - level) / (down * pose.torso)) ** 2
+        light *= 1 - dark * np.exp(-distance).astype(np.float32)
+    return 1 - light
+
+
+def _laid_over(frame: NDArray[np.uint8], person: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame (H, W, 3), or an empty one (H, W, 4), with a person over it, straight alpha."""
+    import cv2
+
+    if frame.shape[2] == 4:
+        alpha = np.maximum(person[..., 3:], 1).astype(np.uint16)
+        return np.dstack(
+            [(person[..., :3] * np.uint16(255) // alpha).astype(np.uint8), person[..., 3]]
+        )
+    columns = np.flatnonzero(person[..., 3].any(0))
+    rows = np.flatnonzero(person[..., 3].any(1))
+    if len(rows):
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        rest = 255 - person[box][..., 3]
+        rest = cv2.multiply(frame[box], cv2.merge([rest] * 3), scale=1 / 255)
+        frame[box] = cv2.add(cv2.cvtColor(person[box], cv2.COLOR_RGBA2RGB), rest)
+    return frame

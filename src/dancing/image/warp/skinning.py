@@ -1,0 +1,247 @@
+"""How the places of a reference move when its person takes another pose.
+
+Two bones that meet share their joint; between them the angle is blended, not the places, so that a
+joint that bends by a right angle or more keeps its width. Along a bone the picture is stretched as
+the bone is foreshortened, across it is scaled with the whole person.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dancing.image.warp.figure import (
+    LEFT,
+    N_ARMS,
+    Figure,
+    angle,
+    cross,
+    folded,
+    length,
+    past_joint,
+    smooth,
+    to_segment,
+    unit,
+    wrapped,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Points = NDArray[np.float64]
+
+Part = tuple[str, int | None]
+"""'trunk' or 'head', and None; or 'upper' or 'lower', and the index of a limb in `LIMBS`."""
+# Radii in torso lengths: upper arm, forearm, hand; thigh, shin, foot.
+RADII = np.array([(0.15, 0.11, 0.10), (0.24, 0.16, 0.14)])
+# An arm goes up past the side of the body; the other way round only so far, in radians.
+_INWARDS = np.deg2rad(-120)
+_MOST_AT_END = np.deg2rad(50)  # a hand or foot turns from the reference's, against its limb
+_MOST_TILT = 0.5  # of shoulders and hips, in radians
+_MOST_NOD = 0.7  # of the head against the trunk, in radians
+_STRETCH = (0.15, 3.0)
+_STRETCH_AT_END = (0.7, 1.3)
+_STRETCH_OF_SKIRT = (0.5, 1.6)
+_DEEP = 0.6  # a trunk's depth over its width: what is seen of its side
+_LEAST = 0.03  # torso lengths of a bone that may be stretched
+# In radii, over which two bones share the skin: at shoulder or hip, elbow or knee, wrist or ankle.
+_SHARED = (1.3, 1.6, 1.4)
+# Elbow or knee turned so far from the reference's, in radians: the skin between the bones begins to
+# fold, and is parted into two stiff ones that lie over each other.
+_FOLDS = np.deg2rad((60.0, 110.0))
+_ROOT = 0.35  # of the skin at shoulder or hip moves with the limb
+
+
+class Skin:
+    """Places of a reference, and where each goes in a pose.
+
+    Args:
+        figure: the reference's.
+        places: (N, 2) in pixels of the reference.
+        part: 'trunk', 'head', or 'upper' or 'lower' and the index of a limb in `LIMBS`.
+        skirt: cloth hangs between the legs.
+    """
+
+    def __init__(self, figure: Figure, places: Points, part: Part, skirt: bool) -> None:
+        self._rest = figure
+        name, limb = part
+        self._limb = limb
+        self._places = places
+        self._trunk = _Trunk(figure, places)
+        if limb is None:
+            self._prepare_body(skirt)
+        else:
+            self._prepare_limb(limb, name == "lower")
+
+    def __call__(self, pose: Figure) -> Points:
+        """(N, 2) pixels where the places are in a pose."""
+        return self._body(pose) if self._limb is None else self._chain(self._limb, pose)
+
+    def _prepare_body(self, skirt: bool) -> None:
+        rest, places = self._rest, self._places
+        middle = rest.face.mean(0)
+        neck = middle - rest.shoulders
+        start = rest.shoulders + 0.12 * neck
+        self._head = smooth((places - start) @ unit(neck) / (0.5 * length(neck)))[:, None]
+        below = (rest.hips - places) @ rest.up / rest.torso
+        self._legs = smooth(below / 0.5 if skirt else (below + 0.02) / 0.35)[:, None]
+        half = max(length(rest.hip_line) / 2, 0.12 * rest.torso)
+        beside = (places - rest.hips) @ rest.across
+        self._left = smooth(beside / (2.6 * half) + 0.5)[:, None]
+
+    def _body(self, pose: Figure) -> Points:
+        rest, places = self._rest, self._places
+        scale = pose.torso / rest.torso
+        moved = self._trunk(pose)
+        # The head: turned and moved as its landmarks are, not stretched.
+        here, there = rest.face.mean(0), pose.face.mean(0)
+        a, b = rest.face - here, pose.face - there
+        lean = float(angle(pose.up) - angle(rest.up))
+        nod = wrapped(np.arctan2(cross(a, b).sum(), (a * b).sum()) - lean)
+        head = there + _turned((places - here) * scale, lean + np.clip(nod, -_MOST_NOD, _MOST_NOD))
+        moved += self._head * (head - moved)
+        if (self._legs > 0).any():
+            left, right = (self._with_thigh(limb, pose, scale) for limb in (2, 3))
+            moved += self._legs * (self._left * left + (1 - self._left) * right - moved)
+        return moved
+
+    def _with_thigh(self, limb: int, pose: Figure, scale: float) -> Points:
+        here, there = self._rest.chains[limb], pose.chains[limb]
+        bone, wanted = here[1] - here[0], there[1] - there[0]
+        stretch = np.clip(length(wanted) / (length(bone) * scale), *_STRETCH_OF_SKIRT)
+        offset = (self._places - here[0]) * scale
+        offset = _stretched(offset, unit(bone), float(stretch))
+        return there[0] + _turned(offset, float(angle(wanted) - angle(bone)))
+
+    def _prepare_limb(self, limb: int, lower: bool) -> None:
+        self._lower = lower
+        rest, places = self._rest, self._places
+        joints = rest.chains[limb]
+        radii = RADII[int(limb >= N_ARMS)] * rest.torso
+        bones = np.diff(joints, axis=0)
+        self._directions = unit(bones)
+        self._lengths = np.maximum(np.hypot(*bones.T), _LEAST * rest.torso)
+        near = np.stack([to_segment(places, *joints[j : j + 2]) for j in range(3)], 1)
+        # How much of each of the places moves with the bone after elbow or knee, wrist or ankle.
+        after = [
+            smooth(past_joint(places, joints[j : j + 3]) / (_SHARED[j + 1] * radii[j]) + 0.5)
+            for j in range(2)
+        ]
+        # Halves that are bent may lie near each other, and are told apart by layer, not by place.
+        near[:, 0 if lower else slice(1, 3)] = np.inf
+        if folded(joints[:3]):
+            after[0] = np.full(len(places), float(lower))
+        along = (places - joints[0]) @ self._directions[0]
+        root = smooth(along / (_SHARED[0] * radii[0]) + _ROOT)
+        # Each place hangs on the joint that is nearest along its bone.
+        bone = near.argmin(1)
+        along = ((places - joints[bone]) * self._directions[bone]).sum(1)
+        self._joint = np.minimum(bone + (along > self._lengths[bone] / 2), 2)
+        self._share = np.choose(self._joint, [root, *after])
+
+    def _chain(self, limb: int, pose: Figure) -> Points:
+        rest = self._rest
+        scale = pose.torso / rest.torso
+        here, there = rest.chains[limb], pose.chains[limb]
+        bones = np.diff(there, axis=0)
+        stretch = np.clip(np.hypot(*bones.T) / (self._lengths * scale), *_STRETCH)
+        stretch[2] = np.clip(stretch[2], *_STRETCH_AT_END)
+        lean = float(angle(pose.up) - angle(rest.up))
+        turns = np.empty(3)
+        turns[0] = _raised(bones[0], pose, limb) - _raised(here[1] - here[0], rest, limb) + lean
+        turn = angle(bones) - angle(np.diff(here, axis=0))
+        turns[1] = turns[0] + wrapped(turn[1] - turns[0])
+        bend = np.clip(wrapped(turn[2] - turns[1]), -_MOST_AT_END, _MOST_AT_END)
+        turns[2] = turns[1] + bend
+        ends = [there[0]]
+        for j in range(2):
+            bone = _turned(self._directions[j] * self._lengths[j] * scale * stretch[j], turns[j])
+            ends.append(ends[-1] + bone)
+        moved = np.empty_like(self._places)
+        for joint in range(3):
+            mine = self._joint == joint
+            offset = (self._places[mine] - here[joint]) * scale
+            share = self._share[mine]
+            if joint == 1:
+                stiff = np.interp(abs(turns[1] - turns[0]), _FOLDS, (0, 1))
+                share = share + stiff * (self._lower - share)
+            far = _stretched(offset, self._directions[joint], stretch[joint])
+            if joint:
+                near = _stretched(offset, self._directions[joint - 1], stretch[joint - 1])
+                before = turns[joint - 1]
+            else:
+                near, before = offset, lean
+            offset = near + share[:, None] * (far - near)
+            turned = before + share * (turns[joint] - before)
+            moved[mine] = ends[joint] + _turned(offset, turned)
+        return moved
+
+
+class _Trunk:
+    """Places that move with the trunk, which leans, tilts, and turns from the camera."""
+
+    def __init__(self, rest: Figure, places: Points) -> None:
+        self._rest = rest
+        offset = places - rest.hips
+        along = offset @ rest.up / rest.torso
+        self._along = np.clip(along, 0, 1)
+        self._beyond = along - self._along
+        self._beside = offset @ rest.across
+        self._upper = smooth(along)
+
+    def __call__(self, pose: Figure) -> Points:
+        rest = self._rest
+        scale = pose.torso / rest.torso
+        width, tilt = (
+            (1 - self._upper) * low + self._upper * high
+            for low, high in (
+                (_width(rest.hip_line, pose.hip_line, scale),
+                 _width(rest.shoulder_line, pose.shoulder_line, scale)),
+                (_tilt(pose.hip_line, pose) - _tilt(rest.hip_line, rest),
+                 _tilt(pose.shoulder_line, pose) - _tilt(rest.shoulder_line, rest)),
+            )
+        )  # fmt: skip
+        across = angle(pose.across) + tilt.clip(-_MOST_TILT, _MOST_TILT)
+        # The stretch of the torso ends with the torso.
+        rise = self._along * length(pose.shoulders - pose.hips) + self._beyond * pose.torso
+        sideways = scale * width * self._beside
+        moved: Points = (
+            pose.hips
+            + rise[:, None] * pose.up
+            + sideways[:, None] * np.stack([np.cos(across), np.sin(across)], 1)
+        )
+        return moved
+
+
+def _width(rest: Points, pose: Points, scale: float) -> float:
+    """How wide a trunk is seen whose shoulders or hips are seen so: an ellipse that turns."""
+    seen = min(1.0, length(pose) / max(length(rest) * scale, 1e-3))
+    return float(np.sqrt(seen**2 + _DEEP**2 * (1 - seen**2)))
+
+
+def _tilt(line: Points, figure: Figure) -> float:
+    """Of shoulders or hips against the spine's normal, in radians."""
+    if length(line) < 0.15 * figure.torso:
+        return 0.0
+    return float(np.arctan2(cross(figure.across, line), abs(figure.across @ line)))
+
+
+def _raised(bone: Points, figure: Figure, limb: int) -> float:
+    """The angle of an arm or leg from the trunk's downward direction, outwards, as a rotation."""
+    outwards = np.sign(cross(-figure.up, figure.across)) * (1 if LEFT[limb] else -1)
+    down = wrapped(float(angle(bone)) - float(angle(-figure.up)))
+    return float(outwards * wrapped(outwards * down, _INWARDS))
+
+
+def _stretched(offset: Points, direction: Points, factor: float) -> Points:
+    """Offsets (N, 2) longer in one direction."""
+    longer: Points = offset + ((factor - 1) * (offset @ direction))[:, None] * direction
+    return longer
+
+
+def _turned(offset: Points, angles: Points | float) -> Points:
+    """Offsets (..., 2) turned by one angle, or each by its own."""
+    x, y = offset[..., 0], offset[..., 1]
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.stack([cos * x - sin * y, sin * x + cos * y], -1)

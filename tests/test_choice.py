@@ -1,0 +1,161 @@
+"""Several pictures of a person: which one each part is drawn from, and which ones a video gives."""
+
+import numpy as np
+import pytest
+
+from dancing.body.poses import PoseSequence
+from dancing.body.skeleton import ELBOWS, HEAD, NOSE, WRISTS
+from dancing.image.dancer import Dancer
+from dancing.image.warp import choice, footage
+from dancing.image.warp.choice import FIRST_LIMB, TRUNK_GROUP, Chooser, group_of
+from dancing.image.warp.figure import Figure
+from dancing.image.warp.layers import cut
+from dancing.image.warp.painter import paint
+from dancing.pipeline import generate
+from media import EXAMPLE, Recorder
+from videos import write_video
+
+SEEN = np.ones(33)
+
+
+@pytest.fixture(scope="module")
+def dance(tmp_path_factory):
+    """Landmarks (T, 33, 2) in pixels of ava's dance, and ava in them, (T, H, W, 4)."""
+    poses = tmp_path_factory.mktemp("choice") / "poses.npz"
+    generate(EXAMPLE, poses, duration=3)
+    dancer = Dancer("ava")
+    sequence = PoseSequence.load(poses)
+    frames = np.stack(list(dancer(sequence, background="transparent")))
+    return dancer.in_view(sequence.landmarks) * dancer.size, frames
+
+
+def of(dance, *numbers):
+    points, frames = dance
+    return [cut(frames[t][..., :3], frames[t][..., 3], points[t]) for t in numbers]
+
+
+def turned(points, to):
+    """Landmarks whose nose and eyes are so many pixels beside where they were."""
+    points = points.copy()
+    points[list(HEAD[:7]), 0] += to
+    points[9:11, 0] += to
+    return points
+
+
+def heads(dance):
+    """One reference, and the same with the head turned to either side."""
+    points, frames = dance
+    still = frames[50]
+    return [cut(still[..., :3], still[..., 3], turned(points[50], to)) for to in (0, -6, 6)]
+
+
+def test_a_turned_head_is_drawn_from_a_head_turned_so(dance):
+    points = dance[0][50]
+    for to, wanted in ((-5, 1), (0, 0), (5, 2)):
+        chooser = Chooser(heads(dance), [SEEN] * 3)
+        assert chooser(Figure(turned(points, to)))[choice.HEAD] == wanted
+
+
+def test_every_pose_is_drawn_best_from_itself(dance):
+    numbers = (0, 20, 50, 80)
+    references = of(dance, *numbers)
+    for own, t in enumerate(numbers):
+        looks = choice.Looks.of([Figure(dance[0][t])])
+        costs = choice.costs(looks, choice.Looks.of([one.figure for one in references]), False)
+        assert np.abs(costs[0, own]).max() < 1e-6
+        assert (costs[0].argmin(0) == own).all()
+
+
+def test_what_is_not_seen_is_taken_from_elsewhere(dance):
+    references = of(dance, 50, 55)
+    visibility = [SEEN.copy(), SEEN]
+    visibility[0][[*ELBOWS, *WRISTS]] = 0
+    chosen = Chooser(references, visibility)(references[0].figure)
+    assert (chosen[FIRST_LIMB : FIRST_LIMB + 2] == 1).all()
+    assert chosen[choice.HEAD] == chosen[TRUNK_GROUP] == 0
+
+
+def test_small_movements_change_nothing(dance):
+    points = dance[0][50]
+    chooser = Chooser(heads(dance), [SEEN] * 3)
+    first = chooser(Figure(points))
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        now = chooser(Figure(points + rng.normal(0, 0.5, points.shape)))
+        assert (now == first).all()
+
+
+def test_a_change_waits_for_the_one_before(dance):
+    points = dance[0][50]
+    chooser = Chooser(heads(dance), [SEEN] * 3)
+    sides = [turned(points, to) for to in (-5, 5)]
+    shown = [chooser(Figure(sides[t % 2]))[choice.HEAD] for t in range(60)]
+    changes = np.flatnonzero(np.diff(shown))
+    assert len(changes) > 1 and np.diff(changes).min() >= 10
+
+
+def test_nothing_shines_through_a_person_who_changes(dance):
+    points, frames = dance
+    size = frames.shape[2], frames.shape[1]
+    chooser = Chooser(heads(dance), [SEEN] * 3)
+    chooser(Figure(points[50]))
+    before = paint(chooser.layers_of, Figure(points[50]), False, size)
+    seen = 0
+    for _ in range(30):
+        pose = Figure(turned(points[50], 5))
+        chooser(pose)
+        seen += len(chooser.layers_of(("head", None))) > 1
+        now = paint(chooser.layers_of, pose, False, size)
+        inside = before[..., 3] == 255
+        assert now[inside][:, 3].mean() > 253
+    assert 3 <= seen <= 10
+
+
+def test_of_one_reference_everything_is_drawn_whole(dance):
+    (only,) = of(dance, 50)
+    chooser = Chooser([only], [SEEN])
+    for points in dance[0][::10]:
+        assert (chooser(Figure(points)) == 0).all()
+        for part, layer in only.layers.items():
+            assert chooser.layers_of(part) == [(layer, 1.0)]
+            assert 0 <= group_of(part) < choice.N_GROUPS
+
+
+# ------------------------------------------------------------------------------- from a video
+
+
+@pytest.fixture(scope="module")
+def film(dance, tmp_path_factory):
+    """Ava before a room with a caption that comes and goes, half of the frames blurred."""
+    from scipy.ndimage import gaussian_filter
+
+    frames = dance[1]
+    height, width = frames.shape[1:3]
+    room = np.random.default_rng(0).normal(0, 1, (height, width, 3))
+    room = 128 + 30 * (soft := gaussian_filter(room, (12, 12, 0))) / soft.std()
+    pictures = []
+    for t, frame in enumerate(frames):
+        alpha = frame[..., 3:] / 255
+        picture = room * (1 - alpha) + frame[..., :3] * alpha
+        if t // 15 % 2:
+            picture = gaussian_filter(picture, (2.5, 2.5, 0))
+        pictures.append(picture.clip(0, 255).astype(np.uint8))
+    path = write_video(tmp_path_factory.mktemp("film") / "ava.mp4", pictures)
+    return path, room
+
+
+def test_a_video_gives_sharp_pictures_and_the_scene(film):
+    pytest.importorskip("onnxruntime")
+    path, room = film
+    told = []
+    sights, notes = footage.sights([path], Recorder(told))
+    assert not notes and told
+    assert 1 <= len(sights) <= footage.MOST
+    for sight in sights:
+        rows, columns = np.nonzero(sight.matte >= 128)
+        assert np.ptp(rows) > 2 * np.ptp(columns) / 1.5
+        assert np.abs(np.diff(sight.picture.astype(float), axis=0)).mean() > 2
+        assert 0 < sight.points[NOSE, 0] < sight.size[0]
+    scene = sights[0].scene
+    assert scene is not None and all(sight.scene is None for sight in sights[1:])
+    assert np.median(np.abs(scene - room)) < 12

@@ -1,0 +1,107 @@
+"""Drawing a person from the person's own picture: what is moved where, and what stays whole."""
+
+import cv2
+import numpy as np
+import pytest
+
+from dancing.body.poses import PoseSequence
+from dancing.body.skeleton import ANKLES, HIPS, KNEES
+from dancing.image.dancer import Dancer
+from dancing.image.warp.figure import Figure
+from dancing.image.warp.layers import cut
+from dancing.image.warp.painter import paint
+from dancing.pipeline import generate
+from media import EXAMPLE
+
+REST = 50
+
+
+@pytest.fixture(scope="module")
+def dance(tmp_path_factory):
+    """Landmarks (T, 33, 2) in pixels of ava's dance, and ava in them, (T, H, W, 4)."""
+    poses = tmp_path_factory.mktemp("warp") / "poses.npz"
+    generate(EXAMPLE, poses, duration=3)
+    dancer = Dancer("ava")
+    sequence = PoseSequence.load(poses)
+    frames = np.stack(list(dancer(sequence, background="transparent")))
+    return dancer.in_view(sequence.landmarks) * dancer.size, frames
+
+
+@pytest.fixture(scope="module")
+def layers(dance):
+    points, frames = dance
+    return cut(frames[REST][..., :3], frames[REST][..., 3], points[REST])
+
+
+def drawn(layers, points, size, torso=None):
+    """The person in a pose (H, W, 4), straight colours on black."""
+    pose = Figure(points, torso or layers.figure.torso)
+    parts = layers.layers
+
+    def layers_of(part):
+        return [(parts[part], 1.0)] if part in parts else []
+
+    return paint(layers_of, pose, layers.skirt, size)
+
+
+def seen(frame):
+    """A frame (H, W, 4) of straight colours as it looks on black, float."""
+    return frame[..., :3] * (frame[..., 3:] / 255.0)
+
+
+def test_a_pose_of_its_own_is_the_picture_itself(dance, layers):
+    points, frames = dance
+    truth = seen(frames[REST])
+    made = drawn(layers, points[REST], truth.shape[1::-1])
+    inside = frames[REST][..., 3] > 0
+    assert np.abs(made[..., :3] - truth)[inside].mean() < 4
+    assert np.abs(made[..., 3] / 255.0 - frames[REST][..., 3] / 255.0)[inside].mean() < 0.04
+
+
+def test_other_poses_are_nearer_to_the_truth_than_the_picture(dance, layers):
+    points, frames = dance
+    errors, overlaps = [], []
+    for t in (0, 10, 35, 65, 80):
+        truth = seen(frames[t])
+        made = drawn(layers, points[t], truth.shape[1::-1])
+        either = (frames[t][..., 3] > 127) | (frames[REST][..., 3] > 127)
+        still = np.abs(seen(frames[REST]) - truth)[either].mean()
+        errors.append(np.abs(made[..., :3] - truth)[either].mean() / still)
+        solid, real = made[..., 3] > 127, frames[t][..., 3] > 127
+        overlaps.append((solid & real).sum() / (solid | real).sum())
+    assert np.mean(errors) < 0.6
+    assert np.mean(overlaps) > 0.85
+
+
+def test_any_size_is_the_same_person(dance, layers):
+    points, frames = dance
+    height, width = frames.shape[1:3]
+    small = drawn(layers, points[35], (width, height))
+    large = drawn(layers, 2 * points[35], (2 * width, 2 * height), 2 * layers.figure.torso)
+    halved = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
+    assert np.abs(halved.astype(float) - small)[small[..., 3] > 0].mean() < 8
+
+
+def test_a_skirt_is_one_cloth_and_trousers_are_two_legs(layers):
+    assert not layers.skirt
+    points = layers.figure.points.copy()
+    shape = (700, 400)
+    points = (points - points[HIPS].mean(0)) / layers.figure.torso * 150 + [200, 300]
+    points[KNEES] = [[245, 400], [155, 400]]
+    points[ANKLES] = [[250, 520], [150, 520]]
+    person = np.zeros(shape, np.uint8)
+    cv2.rectangle(person, (160, 60), (240, 310), 255, -1)
+    for knee, ankle, hip in zip(points[KNEES], points[ANKLES], points[HIPS], strict=True):
+        line = np.rint([hip, knee, ankle]).astype(np.int32)
+        cv2.polylines(person, [line], False, 255, 40)
+    colour = np.full((*shape, 3), 128, np.uint8)
+    assert not cut(colour, person, points).skirt
+    cloth = np.array([[160, 300], [240, 300], [290, 420], [110, 420]])
+    cv2.fillConvexPoly(person, cloth, 255)
+    skirted = cut(colour, person, points)
+    assert skirted.skirt
+    points[ANKLES] += [[60, 0], [-60, 0]]
+    points[KNEES] += [[30, 0], [-30, 0]]
+    made = drawn(skirted, points, shape[::-1])
+    assert made[400, 200, 3] == 255, "cloth between legs that spread"
+    assert made[480, 200, 3] == 0, "and nothing below its hem"
