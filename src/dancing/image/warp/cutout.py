@@ -106,6 +106,8 @@ def _alpha(
     coarse = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
     person = _person(small, coarse, points * [scale, scale, 1], pixel * scale)
     share = cv2.resize(person.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    # An edge lies somewhere within a pixel, not between two.
+    share = cv2.GaussianBlur(share, (0, 0), 0.8)
     fine = _guided(picture, share, pixel)
     return (((fine - _CUT) / (1 - 2 * _CUT)).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
