@@ -43,8 +43,12 @@ _LEAST_RADIUS = 3
 """Radius in pixels from which windows of the smoothing are found on a smaller picture."""
 _SURE = 3.0
 """Logit of the prior beyond which colours are not asked."""
+_PLAIN = 4.0
+"""Logit of prior and colours beyond which no other edge is sought."""
 _CUT = 0.12
 """Share below which a pixel is none of the person, and above whose complement wholly."""
+_FEW = 30.0
+"""Pixels known near a place that tell as much of its colours as all the others together."""
 _LITTLE = 1e-3
 """Share of the person, or of the scene, in the surroundings that tells nothing of its colour."""
 _SEEN = 0.5
@@ -102,6 +106,8 @@ def _alpha(
     coarse = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
     person = _person(small, coarse, points * [scale, scale, 1], pixel * scale)
     share = cv2.resize(person.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    # An edge lies somewhere within a pixel, not between two.
+    share = cv2.GaussianBlur(share, (0, 0), 0.8)
     fine = _guided(picture, share, pixel)
     return (((fine - _CUT) / (1 - 2 * _CUT)).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
@@ -119,8 +125,8 @@ def _person(
         colours = _evidence(bins, evidence > sure, evidence < -sure)
         evidence = _guided(picture, prior + 2 * colours, pixel)
     cut = np.where(evidence > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    cut[prior > _SURE] = cv2.GC_FGD
-    cut[prior < -_SURE] = cv2.GC_BGD
+    cut[(prior > _SURE) | (evidence > _PLAIN)] = cv2.GC_FGD
+    cut[(prior < -_SURE) | (evidence < -_PLAIN)] = cv2.GC_BGD
     kinds = cut & 1
     if kinds.any() and not kinds.all():
         model = np.zeros((2, 1, 65))
@@ -222,8 +228,14 @@ def _evidence(
     side = max(height, width) / _CELLS
     cells = (int((height - 1) / side) + 1, int((width - 1) / side) + 1)
     shape = (*cells, _BINS, _BINS, _BINS)
-    counts = [_histogram(bins[where], shape) for where in (person, scene)]
-    a, b = (c / (c.sum((2, 3, 4), keepdims=True) + 1) for c in counts)
+    likely = []
+    for where in (person, scene):
+        counts = _histogram(bins[where], shape)
+        everywhere = counts.sum((0, 1)) / max(float(counts.sum()), 1)
+        # Where few are known, as elsewhere.
+        total = counts.sum((2, 3, 4), keepdims=True) + _FEW
+        likely.append((counts + _FEW * everywhere) / total)
+    a, b = likely
     return np.log((a + 1e-3) / (b + 1e-3)).ravel()[bins].clip(-4, 4)
 
 
