@@ -257,6 +257,8 @@ def test_photos_that_show_nobody_who_could_dance_are_refused(figure, tmp_path):
     for name, picture, says in (
         ("wall", room(600, 800), "wall.png: nobody can be seen in it"),
         ("tiny", stand(room(320, 240), figure, 160, 220, tall=100), "tiny.png: .* pixels high"),
+        ("side", stand(room(720, 960), figure, 705, 900), "side.png: its edge cuts"),
+        ("low", stand(room(720, 960), figure, 360, 535), "low.png: the head is outside"),
         ("head", stand(room(720, 960), figure[:150], 360, 960, tall=800), "head.png: "),
         (
             "down",

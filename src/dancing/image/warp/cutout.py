@@ -135,12 +135,13 @@ def _prior(matte: NDArray[np.uint8], points: NDArray[np.floating], pixel: float)
     outside = cv2.distanceTransform(1 - person, cv2.DIST_L2, 3)
     share = matte.astype(np.float32).clip(4, 251) / 255
     prior = 0.5 * np.log(share / (1 - share)) + (0.4 * (inside - outside) / pixel).clip(-3, 3)
-    # The coarse matte often misses hands and feet: there colours alone decide.
+    # The coarse matte often misses hands and feet, or fills the gaps between fingers: there colours
+    # decide.
     ends = np.zeros_like(matte)
     for first, last, thickness in _ends(points):
         a, b = (tuple(int(v) for v in np.rint(end)) for end in (first, last))
         cv2.line(ends, a, b, 255, max(1, round(thickness)))
-    prior[ends > 0] = prior[ends > 0].clip(0)
+    prior[ends > 0] = prior[ends > 0].clip(0, 1)
     return prior
 
 

@@ -26,6 +26,7 @@ _TORSO = 96
 """Pixels of a torso at the size at which parts are told apart."""
 _SOLID = 40  # of 255: alpha of what belongs to the person
 _MESH = 1 / 12  # torso lengths a side of a mesh's cell
+_MARGIN = 0.6  # of that
 _FAINT = 8  # of 255: less is not drawn
 _TRUNK_RADIUS = 0.16
 _HEAD = 0.75  # radius over the distance of the ears
@@ -411,9 +412,10 @@ def _mesh(seen: Mask, side: float) -> tuple[Points, NDArray[np.intp]]:
     columns, rows = int(np.ceil(width / side)), int(np.ceil(height / side))
     y, x = np.nonzero(seen)
     used = np.zeros((rows + 2, columns + 2), bool)
-    # With a margin, for what lies a little beside a cell's edge.
-    for dx in (-2, 2):
-        for dy in (-2, 2):
+    # With a margin, so that at the mesh's edge, where places are guessed, nothing is seen.
+    margin = _MARGIN * side
+    for dx in (-margin, margin):
+        for dy in (-margin, margin):
             used[((y + dy) // side).astype(int) + 1, ((x + dx) // side).astype(int) + 1] = True
     j, i = np.nonzero(used)
     stride = columns + 3

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from dancing.body.poses import Placement
-from dancing.body.skeleton import ANKLES, HIPS, SHOULDERS, TRUNK
+from dancing.body.skeleton import ANKLES, HIPS, NOSE, SHOULDERS, TRUNK, WRISTS
 from dancing.bundle import CARD, PREVIEW, write_bundle
 from dancing.card import Card as BundleCard
 from dancing.data.landmarker import Landmarker, Person
@@ -244,7 +244,7 @@ def _prominence(person: Person, picture: Picture) -> float:
 
 
 def _check_upright(path: Path, person: Person, picture: Picture) -> None:
-    """Refuse who lies, stands on the head, or is seen from the chest up only."""
+    """Refuse who lies or is upside down, or whose head, half trunk or waist is missing."""
     height, width = picture.shape[:2]
     points = person.points[:, :2] * [width, height]
     shoulders, hips = points[SHOULDERS].mean(0), points[HIPS].mean(0)
@@ -254,6 +254,10 @@ def _check_upright(path: Path, person: Person, picture: Picture) -> None:
             f"{path}: the person lies, bends over, or is upside down; turn the photo, or take one "
             "of somebody who stands"
         )
+    if points[NOSE, 1] < 0:
+        raise DancingError(f"{path}: the head is outside of it; take a photo with the whole head")
+    if ((points[TRUNK, 0] < 0) | (points[TRUNK, 0] > width)).any():
+        raise DancingError(f"{path}: its edge cuts the person in half; show the whole person")
     if (height - shoulders[1]) / up < _TORSO_SEEN:
         raise DancingError(
             f"{path}: shows head and shoulders only; take a photo from the waist up at least, or "
@@ -289,6 +293,8 @@ def _observed(sight: Sight) -> list[str]:
     notes = []
     if missing := unseen(points, sight.size):
         notes.append(f"{name}: cannot be seen, and will be drawn by guess: {', '.join(missing)}")
+    if ((points[WRISTS, 0] < 0) | (points[WRISTS, 0] > sight.size[0])).any():
+        notes.append(f"{name}: an arm reaches out of it, and will be drawn by guess")
     standing = np.abs(points[ANKLES, 1].mean() - points[HIPS, 1].mean())
     if not body.cut and standing < _UPRIGHT * body.legs:
         notes.append(

@@ -1,4 +1,11 @@
-"""The scene behind a person: filled in where the person is, and continued beyond its borders."""
+"""The scene behind a person: filled in where the person is, and continued beyond its borders.
+
+What is hidden is put together from what is seen: small patches that fit each other are sought on
+a small picture, from coarse to fine (Wexler et al., "Space-Time Completion of Video", 2007,
+https://doi.org/10.1109/TPAMI.2007.60; the search is that of Barnes et al., "PatchMatch", 2009,
+https://doi.org/10.1145/1531326.1531330, for all pixels at once), and then the picture's own detail
+is copied from where they lie.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +16,23 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float32]
+    Flags = NDArray[np.bool_]
+
+_LEVELS = (56, 112, 224)
+"""Pixels of the longer side of the pictures that patches are sought on, from coarse to fine."""
+_ROUNDS = (8, 4, 2)
+"""How often patches are sought and laid on each of them."""
+_RADIUS = 3
+"""Of a patch, in pixels."""
+_TILT = 60.0
+"""What a patch costs that comes from another height: steps of colour for the picture's height.
+Floors and walls look the same at the same height."""
+_CERTAIN = 1.3
+"""By how much less a patch counts for each pixel that it lies deeper in the hole."""
+_FADE = 4
+"""Pixels over which the picture goes over into what is filled in."""
+
 
 def filled(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The scene without the person.
@@ -18,28 +42,281 @@ def filled(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.u
         alpha: (H, W) uint8, the person's.
 
     Returns:
-        (H, W, 3) uint8: the picture, and behind the person what may be there.
+        (H, W, 3) uint8: the picture, and behind the person and near it what may be there.
     """
     import cv2
 
-    height, width = alpha.shape
-    around = max(3, round(0.012 * max(height, width)))
+    hidden = _hidden(alpha)
+    rows, columns = (np.flatnonzero(hidden.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return picture.copy()
+    if hidden.all():
+        return np.full_like(picture, picture.mean((0, 1)))
+    # Patches from far away seldom fit.
+    around = max(np.ptp(rows), np.ptp(columns)) // 2 + 16
+    top, bottom = max(rows[0] - around, 0), rows[-1] + 1 + around
+    left, right = max(columns[0] - around, 0), columns[-1] + 1 + around
+    plate = picture.copy()
+    box = np.s_[top:bottom, left:right]
+    guess = _detailed(picture[box], hidden[box])
+    near = cv2.blur(hidden[box].astype(np.float32), (2 * _FADE + 1, 2 * _FADE + 1))
+    # All of it where the person is, less and less of it outside.
+    share = np.where(hidden[box], 1, (2 * near).clip(0, 1))[..., None]
+    plate[box] = (guess * share + picture[box] * (1 - share) + 0.5).astype(np.uint8)
+    return plate
+
+
+def _hidden(alpha: NDArray[np.uint8]) -> Flags:
+    """Where the person or its rim is, or its shadow on the floor may be."""
+    import cv2
+
+    person = (alpha > 8).astype(np.uint8)
+    rows = np.flatnonzero(person.any(1))
+    if not len(rows):
+        return person > 0
+    around = max(3, round(0.012 * np.ptp(rows)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * around + 1, 2 * around + 1))
-    hidden = cv2.dilate((alpha > 8).astype(np.uint8), disc)
-    scale = min(1.0, 240 / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    mask = (cv2.resize(hidden * 255, size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
-    small = cv2.inpaint(
-        cv2.resize(picture, size, interpolation=cv2.INTER_AREA), mask, 5, cv2.INPAINT_TELEA
-    )
-    guess = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.where(hidden[..., None] > 0, guess, picture)
+    hidden = cv2.dilate(person, disc)
+    feet = person.copy()
+    feet[: rows[-1] - round(0.06 * np.ptp(rows))] = 0
+    wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (6 * around + 1, 3 * around + 1))
+    return (hidden | cv2.dilate(feet, wide)) > 0
+
+
+def _detailed(picture: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> Floats:
+    """The picture with all that is hidden made up: (H, W, 3) in 0 to 255."""
+    import cv2
+
+    height, width = hidden.shape
+    small, origin = _sought(picture, hidden)
+    rows, columns = small.shape[:2]
+    y, x = (np.arange(n, dtype=np.float32) for n in (height, width))
+    # Each pixel of the small picture says by how much its part of the picture is shifted. Blended
+    # between the four around a pixel, so that no edges show between parts.
+    steps = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1)
+    shift = (origin - steps) * np.array([width / columns, height / rows])
+    at_y = ((y + 0.5) * rows / height - 0.5).clip(0, rows - 1)
+    at_x = ((x + 0.5) * columns / width - 0.5).clip(0, columns - 1)
+    where = np.nonzero(hidden)
+    detail = np.zeros((len(where[0]), 3), np.float32)
+    low_y, low_x = at_y[where[0]].astype(int), at_x[where[1]].astype(int)
+    part_y, part_x = at_y[where[0]] - low_y, at_x[where[1]] - low_x
+    for down in (0, 1):
+        for across in (0, 1):
+            share = np.abs(1 - down - part_y) * np.abs(1 - across - part_x)
+            moved = shift[
+                np.minimum(low_y + down, rows - 1), np.minimum(low_x + across, columns - 1)
+            ]
+            from_y = np.rint(where[0] + moved[:, 1]).astype(int).clip(0, height - 1)
+            from_x = np.rint(where[1] + moved[:, 0]).astype(int).clip(0, width - 1)
+            detail += picture[from_y, from_x] * share[:, None]
+    whole = picture.astype(np.float32)
+    whole[where] = detail
+    # Broad light and shade are those of the small picture, whose patches have met.
+    wrong = small - cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    wrong = cv2.GaussianBlur(wrong, (0, 0), 1.0)
+    whole[where] += cv2.resize(wrong, (width, height), interpolation=cv2.INTER_LINEAR)[where]
+    return whole.clip(0, 255)
+
+
+def _sought(picture: NDArray[np.uint8], hidden: Flags) -> tuple[Floats, NDArray[np.int64]]:
+    """A small picture without what is hidden.
+
+    Returns:
+        (h, w, 3) the picture, and (h, w, 2) x and y in it of the place that each pixel was copied
+        from, its own where it is seen.
+    """
+    import cv2
+
+    height, width = hidden.shape
+    random = np.random.default_rng(0)
+    before: tuple[Floats, NDArray[np.int64]] | None = None
+    for level, rounds in zip(_LEVELS, _ROUNDS, strict=True):
+        scale = min(1.0, level / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        hole = cv2.resize(hidden.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        if before is None:
+            origin = _mirrored(hole)
+            whole = small[origin[..., 1], origin[..., 0]]
+            lost = hole[origin[..., 1], origin[..., 0]]
+            if lost.any():
+                rest = cv2.inpaint(
+                    whole.astype(np.uint8), lost.astype(np.uint8), 3, cv2.INPAINT_TELEA
+                )
+                whole = np.where(lost[..., None], rest, whole).astype(np.float32)
+        else:
+            whole = cv2.resize(before[0], size, interpolation=cv2.INTER_CUBIC)
+            whole = np.where(hole[..., None], whole, small)
+            origin = np.where(hole[..., None], _enlarged(before[1], size), _places(size))
+        before = _Search(whole, origin, hole, random).matched(rounds)
+    assert before is not None
+    return before
+
+
+def _places(size: tuple[int, int]) -> NDArray[np.int64]:
+    """(height, width, 2): x and y of each pixel."""
+    return np.stack(np.meshgrid(np.arange(size[0]), np.arange(size[1])), -1)
+
+
+def _mirrored(hole: Flags) -> NDArray[np.int64]:
+    """(H, W, 2) where each pixel of a hole is mirrored to, across the nearer edge in its row."""
+    height, width = hole.shape
+    x = np.arange(width)
+    before = np.maximum.accumulate(np.where(hole, -width, x), axis=1)
+    after = np.minimum.accumulate(np.where(hole, 2 * width, x)[:, ::-1], axis=1)[:, ::-1]
+    nearer = np.where(x - before <= after - x, before, after)
+    nearer = np.where((nearer < 0) | (nearer >= width), x, nearer)
+    origin = _places((width, height))
+    mirrored = 2 * nearer - x
+    usable = (mirrored >= 0) & (mirrored < width)
+    mirrored = np.where(usable, mirrored, nearer)
+    # Behind the edge there may be another part of the hole.
+    again = hole[np.arange(height)[:, None], mirrored]
+    origin[..., 0] = np.where(again, nearer, mirrored)
+    return origin
+
+
+def _enlarged(origin: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.int64]:
+    """Origins for a larger picture of (width, height), the same shift for the same place."""
+    rows, columns = origin.shape[:2]
+    y = np.arange(size[1]) * rows // size[1]
+    x = np.arange(size[0]) * columns // size[0]
+    coarse = np.stack(np.meshgrid(x, y), -1)
+    shift = (origin[y[:, None], x] - coarse) * np.array(size) / [columns, rows]
+    fine = np.stack(np.meshgrid(np.arange(size[0]), np.arange(size[1])), -1)
+    return (fine + np.rint(shift).astype(np.int64)).clip(0, np.array(size) - 1)
+
+
+class _Search:
+    """Seeks for each patch with something hidden the seen one that is most like it.
+
+    Args:
+        whole: (h, w, 3) a first guess of the picture.
+        origin: (h, w, 2) a first guess of where each pixel was copied from.
+        hole: (h, w) what is hidden.
+        random: where chance comes from.
+    """
+
+    def __init__(
+        self, whole: Floats, origin: NDArray[np.int64], hole: Flags, random: np.random.Generator
+    ) -> None:
+        import cv2
+
+        height, width = hole.shape
+        side = 2 * _RADIUS + 1
+        near = cv2.dilate(hole.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+        self._whole, self._origin, self._hole, self._random = whole, origin, hole, random
+        self._source = ~near
+        border = np.ones_like(hole)
+        border[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS] = False
+        self._source[border] = False
+        self._y, self._x = np.nonzero(near)
+        self._number = np.full(hole.shape, -1)
+        self._number[near] = np.arange(len(self._y))
+        padded = np.pad(np.arange(height * width).reshape(height, width), _RADIUS, mode="edge")
+        window = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
+        self._window = window.reshape(height, width, -1)
+        self._mine = self._window[self._y, self._x]
+        # What lies deep in the hole is less certain than what lies at its edge.
+        deep = cv2.distanceTransform(np.pad(hole, 1).astype(np.uint8), cv2.DIST_L2, 3)
+        self._certain = (_CERTAIN ** -deep[1:-1, 1:-1]).clip(1e-3)[self._y, self._x]
+
+    def matched(self, rounds: int) -> tuple[Floats, NDArray[np.int64]]:
+        """The picture filled in, and where each of its pixels was copied from."""
+        seen = np.argwhere(self._source)[:, ::-1]
+        if not len(seen):
+            return self._whole, self._origin
+        height, width = self._hole.shape
+        self._best = self._origin[self._y, self._x]
+        lost = ~self._source[self._best[:, 1], self._best[:, 0]]
+        self._best[lost] = seen[self._random.integers(0, len(seen), int(lost.sum()))]
+        for _ in range(rounds):
+            self._flat = self._whole.reshape(-1, 3)
+            self._patches = self._flat[self._mine]
+            everything = np.arange(len(self._best))
+            self._price = self._cost(self._best, everything)
+            for step in (3, 1, 1):
+                for dx, dy in ((step, 0), (-step, 0), (0, step), (0, -step)):
+                    y, x = (self._y + dy).clip(0, height - 1), (self._x + dx).clip(0, width - 1)
+                    other = self._number[y, x]
+                    self._try(np.where(other[:, None] >= 0, self._best[other] - [dx, dy], -1))
+                reach = max(width, height) // 2
+                while reach >= 2:
+                    away = self._random.integers(-reach, reach + 1, self._best.shape)
+                    away[:, 1] //= 4
+                    self._try(self._best + away)
+                    reach //= 4
+            self._lay()
+        origin = self._origin.copy()
+        origin[self._y, self._x] = self._best
+        own = _places((width, height))
+        return self._whole, np.where(self._hole[..., None], origin, own)
+
+    def _cost(self, places: NDArray[np.int64], which: NDArray[np.int64]) -> Floats:
+        """How unlike the patches at places (n, 2) are to those of these numbers."""
+        differences = self._flat[self._window[places[:, 1], places[:, 0]]]
+        differences -= self._patches[which]
+        squares = np.einsum("nkc,nkc->n", differences, differences) / differences.shape[1]
+        return squares + (_TILT * (places[:, 1] - self._y[which]) / len(self._hole)) ** 2
+
+    def _try(self, places: NDArray[np.int64]) -> None:
+        """Take these places (N, 2) where they are better than the best so far."""
+        height, width = self._hole.shape
+        inside = ((places >= 0) & (places < [width, height])).all(1)
+        inside &= (places != self._best).any(1)
+        which = np.flatnonzero(inside)
+        which = which[self._source[places[which, 1], places[which, 0]]]
+        price = self._cost(places[which], which)
+        better = price < self._price[which]
+        which = which[better]
+        self._best[which], self._price[which] = places[which], price[better]
+
+    def _lay(self) -> None:
+        """Each hidden pixel becomes what the patches over it say, good and certain ones louder."""
+        pixels = self._hole.size
+        loud = np.exp(-self._price / (2 * np.median(self._price) + 1)) * self._certain + 1e-9
+        said = self._flat[self._window[self._best[:, 1], self._best[:, 0]]] * loud[:, None, None]
+        mine = self._mine.ravel()
+        votes = np.bincount(mine, np.repeat(loud, self._mine.shape[1]), pixels)
+        sums = [np.bincount(mine, said[..., k].ravel(), pixels) for k in range(3)]
+        mean = np.stack(sums, -1) / np.maximum(votes, 1e-12)[:, None]
+        mean = mean.reshape(self._whole.shape)
+        self._whole = np.where(self._hole[..., None], mean, self._whole).astype(np.float32)
 
 
 def extended(
     plate: NDArray[np.uint8], left: int, top: int, right: int, bottom: int
 ) -> NDArray[np.uint8]:
-    """The scene with so many pixels more on each side."""
+    """The scene with so many pixels more on each side.
+
+    The picture is mirrored, and the farther from it, the softer.
+
+    Args:
+        plate: (H, W, 3) uint8.
+        left, top, right, bottom: pixels, at least 0.
+
+    Returns:
+        (top + H + bottom, left + W + right, 3) uint8.
+    """
     import cv2
 
-    return cv2.copyMakeBorder(plate, top, bottom, left, right, cv2.BORDER_REFLECT)
+    height, width = plate.shape[:2]
+    whole = cv2.copyMakeBorder(plate, top, bottom, left, right, cv2.BORDER_REFLECT)
+    rows, columns = whole.shape[:2]
+    y, x = np.arange(rows), np.arange(columns)
+    down = np.maximum(top - y, y - (top + height - 1)).clip(0)
+    across = np.maximum(left - x, x - (left + width - 1)).clip(0)
+    distance = np.hypot(down[:, None], across).astype(np.float32)
+    # Blur of a tenth of the distance; each step of the pyramid doubles it.
+    level = np.log2(np.maximum(distance * 0.1, 0.5)) + 1
+    result = whole.astype(np.float32)
+    blurred = whole
+    for step in range(1, 9):
+        blurred = cv2.pyrDown(blurred)
+        if min(blurred.shape[:2]) < 2 or level.max() < step - 1:
+            break
+        smooth = cv2.resize(blurred, (columns, rows), interpolation=cv2.INTER_CUBIC)
+        share = (level - (step - 1)).clip(0, 1)[..., None]
+        result += (smooth - result) * share
+    return (result + 0.5).clip(0, 255).astype(np.uint8)
