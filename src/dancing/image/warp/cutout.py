@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+    _Line = tuple[NDArray[np.floating], NDArray[np.floating], float]
 
 _MATTE_SIZE = 256
 """Pixels a side of the coarse matte, a little wider than the person is high."""
@@ -44,6 +45,8 @@ _SURE = 3.0
 """Logit of the prior beyond which colours are not asked."""
 _CUT = 0.12
 """Share below which a pixel is none of the person, and above whose complement wholly."""
+_LITTLE = 1e-3
+"""Share of the person, or of the scene, in the surroundings that tells nothing of its colour."""
 _SEEN = 0.5
 """Least visibility of a landmark that says where the person is."""
 
@@ -135,19 +138,29 @@ def _prior(matte: NDArray[np.uint8], points: NDArray[np.floating], pixel: float)
     outside = cv2.distanceTransform(1 - person, cv2.DIST_L2, 3)
     share = matte.astype(np.float32).clip(4, 251) / 255
     prior = 0.5 * np.log(share / (1 - share)) + (0.4 * (inside - outside) / pixel).clip(-3, 3)
-    # The coarse matte often misses hands and feet, or fills the gaps between fingers: there colours
-    # decide.
-    ends = np.zeros_like(matte)
-    for first, last, thickness in _ends(points):
-        a, b = (tuple(int(v) for v in np.rint(end)) for end in (first, last))
-        cv2.line(ends, a, b, 255, max(1, round(thickness)))
+    # The coarse matte often misses thin limbs, hands and feet, or fills the gaps between fingers:
+    # there colours decide.
+    limbs, ends = np.zeros_like(matte), np.zeros_like(matte)
+    for lines, drawn in ((_limbs(points), limbs), (_ends(points), ends)):
+        for first, last, thickness in lines:
+            a, b = (tuple(int(v) for v in np.rint(end)) for end in (first, last))
+            cv2.line(drawn, a, b, 255, max(1, round(thickness)))
+    prior[limbs > 0] = prior[limbs > 0].clip(0)
     prior[ends > 0] = prior[ends > 0].clip(0, 1)
     return prior
 
 
-def _ends(
-    points: NDArray[np.floating],
-) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating], float]]:
+def _limbs(points: NDArray[np.floating]) -> Iterator[_Line]:
+    """Start, end and thickness of a line along each bone of arms and legs that is seen."""
+    places, seen = points[:, :2], points[:, 2] > _SEEN
+    for limb in (*ARMS, *LEGS):
+        for first, last in limb.bones[:2]:
+            if seen[[first, last]].all():
+                length = float(np.linalg.norm(places[last] - places[first]))
+                yield places[first], places[last], 0.2 * length
+
+
+def _ends(points: NDArray[np.floating]) -> Iterator[_Line]:
     """Start, end and thickness of a line along each finger and foot that is seen."""
     places, seen = points[:, :2], points[:, 2] > _SEEN
     for arm in ARMS:
@@ -283,13 +296,18 @@ def _foreground(
 
     share = (alpha.astype(np.float32) / 255)[..., None]
     colours = picture.astype(np.float32)
-    person, scene = colours, colours
+    if not alpha.any():
+        return picture
+    person = outside = colours
+    inside = np.broadcast_to((colours * share).sum((0, 1)) / share.sum(), colours.shape)
     for radius in (max(8, round(10 * pixel)), max(2, round(pixel))):
         size = (2 * radius + 1, 2 * radius + 1)
         weight = cv2.blur(share[..., 0], size)[..., None]
-        inside = cv2.blur(person * share, size) / (weight + 1e-5)
-        outside = cv2.blur(scene * (1 - share), size) / (1 - weight + 1e-5)
+        # Where there is none of either near, it is as it is farther around.
+        inside = (cv2.blur(person * share, size) + _LITTLE * inside) / (weight + _LITTLE)
+        outside = (cv2.blur(outside * (1 - share), size) + _LITTLE * outside) / (
+            1 - weight + _LITTLE
+        )
         person = inside + share * (colours - share * inside - (1 - share) * outside)
         person = person.clip(0, 255)
-        scene = outside
     return np.where(share == 1, picture, (person + 0.5).astype(np.uint8))

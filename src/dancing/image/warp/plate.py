@@ -25,13 +25,19 @@ _ROUNDS = (8, 4, 2)
 """How often patches are sought and laid on each of them."""
 _RADIUS = 3
 """Of a patch, in pixels."""
-_TILT = 60.0
+_TILT = 300.0
 """What a patch costs that comes from another height: steps of colour for the picture's height.
 Floors and walls look the same at the same height."""
 _CERTAIN = 1.3
 """By how much less a patch counts for each pixel that it lies deeper in the hole."""
-_FADE = 4
-"""Pixels over which the picture goes over into what is filled in."""
+_STEP = 24.0
+"""Steps of colour by which light may differ between copies that meet; more is an edge."""
+_NOTHING = 0.98
+"""Share of the picture that the person hides from which the scene cannot be guessed."""
+_TRACE = 8
+"""Alpha above which there is something of the person."""
+_RIM = 0.012
+"""Width of the rim of the person, as a share of its height or width."""
 
 
 def filled(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -46,41 +52,44 @@ def filled(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.u
     """
     import cv2
 
-    hidden = _hidden(alpha)
-    rows, columns = (np.flatnonzero(hidden.any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((alpha > _TRACE).any(axis)) for axis in (1, 0))
     if not len(rows):
         return picture.copy()
-    if hidden.all():
-        return np.full_like(picture, picture.mean((0, 1)))
+    rim = max(4, round(_RIM * max(np.ptp(rows), np.ptp(columns))))
+    hidden = _hidden(alpha, rim)
+    if hidden.mean() > _NOTHING:
+        return np.full_like(picture, np.median(picture, (0, 1)))
     # Patches from far away seldom fit.
-    around = max(np.ptp(rows), np.ptp(columns)) // 2 + 16
+    around = max(np.ptp(rows), np.ptp(columns)) // 2 + 4 * rim
     top, bottom = max(rows[0] - around, 0), rows[-1] + 1 + around
     left, right = max(columns[0] - around, 0), columns[-1] + 1 + around
     plate = picture.copy()
     box = np.s_[top:bottom, left:right]
     guess = _detailed(picture[box], hidden[box])
-    near = cv2.blur(hidden[box].astype(np.float32), (2 * _FADE + 1, 2 * _FADE + 1))
+    fade = rim // 2
+    near = cv2.blur(hidden[box].astype(np.float32), (2 * fade + 1, 2 * fade + 1))
     # All of it where the person is, less and less of it outside.
     share = np.where(hidden[box], 1, (2 * near).clip(0, 1))[..., None]
     plate[box] = (guess * share + picture[box] * (1 - share) + 0.5).astype(np.uint8)
     return plate
 
 
-def _hidden(alpha: NDArray[np.uint8]) -> Flags:
-    """Where the person or its rim is, or its shadow on the floor may be."""
+def _hidden(alpha: NDArray[np.uint8], rim: int) -> Flags:
+    """Where the person or its rim is, or its shadow on the floor may be, and gaps too narrow."""
     import cv2
 
-    person = (alpha > 8).astype(np.uint8)
+    def disc(across: int, down: int) -> NDArray[np.uint8]:
+        return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * across + 1, 2 * down + 1))
+
+    person = (alpha > _TRACE).astype(np.uint8)
     rows = np.flatnonzero(person.any(1))
-    if not len(rows):
-        return person > 0
-    around = max(3, round(0.012 * np.ptp(rows)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * around + 1, 2 * around + 1))
-    hidden = cv2.dilate(person, disc)
     feet = person.copy()
-    feet[: rows[-1] - round(0.06 * np.ptp(rows))] = 0
-    wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (6 * around + 1, 3 * around + 1))
-    return (hidden | cv2.dilate(feet, wide)) > 0
+    feet[: rows[-1] - 5 * rim] = 0
+    hidden = cv2.dilate(person, disc(rim, rim)) | cv2.dilate(feet, disc(3 * rim, round(1.5 * rim)))
+    # Beyond the border there is none of the person.
+    apart = np.pad(hidden, 3 * rim)
+    closed = cv2.morphologyEx(apart, cv2.MORPH_CLOSE, disc(2 * rim, 2 * rim))
+    return closed[3 * rim : -3 * rim, 3 * rim : -3 * rim] > 0
 
 
 def _detailed(picture: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> Floats:
@@ -138,7 +147,7 @@ def _sought(picture: NDArray[np.uint8], hidden: Flags) -> tuple[Floats, NDArray[
         hole = cv2.resize(hidden.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
         if before is None:
             origin = _mirrored(hole)
-            whole = small[origin[..., 1], origin[..., 0]]
+            whole = _at(small, origin)
             lost = hole[origin[..., 1], origin[..., 0]]
             if lost.any():
                 rest = cv2.inpaint(
@@ -151,7 +160,8 @@ def _sought(picture: NDArray[np.uint8], hidden: Flags) -> tuple[Floats, NDArray[
             origin = np.where(hole[..., None], _enlarged(before[1], size), _places(size))
         before = _Search(whole, origin, hole, random).matched(rounds)
     assert before is not None
-    return before
+    whole, origin = before
+    return _joined(whole, origin, hole), origin
 
 
 def _places(size: tuple[int, int]) -> NDArray[np.int64]:
@@ -285,6 +295,61 @@ class _Search:
         self._whole = np.where(self._hole[..., None], mean, self._whole).astype(np.float32)
 
 
+def _joined(whole: Floats, origin: NDArray[np.int64], hole: Flags) -> Floats:
+    """The picture with the steps of light taken out where copies from different places meet.
+
+    Differences between neighbours become what they are where either was copied from, if that is
+    not far from what they are here, and the rest follows (Perez et al., "Poisson Image Editing",
+    2003, https://doi.org/10.1145/882262.882269).
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.linalg import splu
+
+    height, width = hole.shape
+    number = np.full(hole.shape, -1)
+    number[hole] = np.arange(hole.sum())
+    firsts, seconds, steps = [], [], []
+    for dx, dy in ((1, 0), (0, 1)):
+        here, there = np.s_[: height - dy, : width - dx], np.s_[dy:, dx:]
+        pairs = hole[here] | hole[there]
+        end = np.array([width, height]) - 1
+        at = whole[there] - whole[here]
+        of_first, of_second, apart = origin[here], origin[there], np.array([dx, dy])
+        after, before = np.minimum(of_first + apart, end), np.maximum(of_second - apart, 0)
+        copied = (_at(whole, after) - _at(whole, of_first)) / 2
+        copied += (_at(whole, of_second) - _at(whole, before)) / 2
+        small = np.abs(copied - at).max(-1, keepdims=True) < _STEP
+        steps.append(np.where(small, copied, at)[pairs])
+        place = np.arange(height * width).reshape(height, width)
+        firsts.append(place[here][pairs])
+        seconds.append(place[there][pairs])
+    first, second, step = (np.concatenate(parts) for parts in (firsts, seconds, steps))
+    flat, unknown = whole.reshape(-1, 3), number.ravel()
+    count = int(hole.sum())
+    right = np.zeros((count, 3))
+    rows, columns, values = [], [], []
+    for mine, other, sign in ((first, second, -1), (second, first, 1)):
+        inside = unknown[mine] >= 0
+        me, them = unknown[mine[inside]], unknown[other[inside]]
+        np.add.at(right, me, sign * step[inside])
+        known = them < 0
+        np.add.at(right, me[known], flat[other[inside][known]])
+        rows += [me, me[~known]]
+        columns += [me, them[~known]]
+        values += [np.ones(len(me)), -np.ones((~known).sum())]
+    matrix = coo_array(
+        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), (count, count)
+    )
+    joined = whole.copy()
+    joined[hole] = splu(matrix.tocsc()).solve(right)
+    return joined
+
+
+def _at(whole: Floats, places: NDArray[np.int64]) -> Floats:
+    """The colours at places (..., 2), x and y."""
+    return whole[places[..., 1], places[..., 0]]
+
+
 def extended(
     plate: NDArray[np.uint8], left: int, top: int, right: int, bottom: int
 ) -> NDArray[np.uint8]:
@@ -308,8 +373,8 @@ def extended(
     down = np.maximum(top - y, y - (top + height - 1)).clip(0)
     across = np.maximum(left - x, x - (left + width - 1)).clip(0)
     distance = np.hypot(down[:, None], across).astype(np.float32)
-    # Blur of a tenth of the distance; each step of the pyramid doubles it.
-    level = np.log2(np.maximum(distance * 0.1, 0.5)) + 1
+    # Blur of a seventh of the distance; each step of the pyramid doubles it.
+    level = np.log2(np.maximum(distance * 0.15, 0.5)) + 1
     result = whole.astype(np.float32)
     blurred = whole
     for step in range(1, 9):
