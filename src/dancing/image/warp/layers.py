@@ -39,6 +39,7 @@ _BODY, _OUTSIDE = 0, -1  # labels; limbs are 1 to 4
 # In torso lengths: what legs are apart between which trousers show a gap; how much wider than the
 # legs are apart trousers hardly are; how wide a gap is that begins at a hem, and not as a crack.
 _STRIDE, _FLARE, _STEP = 0.5, 0.5, 0.19
+_NARROWS = 0.75  # the legs' width over that of a skirt's hem
 _SHORTEST_SKIRT, _LONGEST_SKIRT = 0.37, 1.7
 
 
@@ -210,7 +211,11 @@ class _Cutter:
                 break
             hem = depth
             if depth > _SHORTEST_SKIRT:
-                found |= apart > _STRIDE or self._width_at(depth) - apart > _FLARE
+                width = self._width_at(depth)
+                found |= apart > _STRIDE or width - apart > _FLARE
+                # What is between the legs below the hem may have been taken for the person.
+                if found and self._width_at(depth + 0.08) < _NARROWS * width:
+                    break
         if found or (hem > _SHORTEST_SKIRT and self._gap(hem + 0.06) > _STEP):
             return hem + 0.06
         return 0.0
