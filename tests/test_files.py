@@ -173,3 +173,14 @@ def test_a_folder_gives_its_media_and_says_what_else_may_be_one(tmp_path):
     assert note.startswith(f"{tmp_path}: passed over") and "noname, song.xyz" in note
     for named in (tmp_path / "noname", tmp_path / "cover.jpg"):
         assert expand([named], MEDIA_SUFFIXES, "songs") == [named]
+
+
+def test_a_signal_as_a_temporary_begins_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dancing.files._lock", interrupted)
+    for begin in (temporary_folder(tmp_path), write_then_rename(tmp_path / "a.txt")):
+        with pytest.raises(KeyboardInterrupt), begin:
+            pass
+        assert not list(tmp_path.iterdir())

@@ -20,7 +20,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -154,17 +154,20 @@ def _temporary(folder: Path, suffix: str | None) -> Iterator[tuple[Path, BinaryI
     depend on the process's umask, which only opening a file applies safely with other threads.
     """
     sweep(folder)
-    while True:
-        path = folder / f".dancing-{secrets.token_hex(8)}.partial{suffix or ''}"
-        if suffix is None:
-            path.mkdir(mode=0o700)
-        with suppress(FileNotFoundError):  # swept before it was locked
-            if lock := _take(path / _LOCK if suffix is None else path):
-                break
-    try:
+    path: Path | None = None
+    lock: BinaryIO | None = None
+    try:  # from before it is there, for a signal may end this between any two steps
+        while lock is None:
+            path = folder / f".dancing-{secrets.token_hex(8)}.partial{suffix or ''}"
+            if suffix is None:
+                path.mkdir(mode=0o700)
+            with suppress(FileNotFoundError):  # swept before it was locked
+                lock = _take(path / _LOCK if suffix is None else path)
+        assert path is not None
         yield path, lock
     finally:
-        _remove(path, lock)
+        if path is not None:
+            _remove(path, lock)
 
 
 def sweep(folder: Path) -> None:
@@ -214,11 +217,11 @@ def _lock(file: BinaryIO) -> bool | None:
     return True
 
 
-def _remove(path: Path, lock: BinaryIO) -> None:
-    """Remove a temporary file or folder, and let its lock go."""
-    if sys.platform == "win32":
+def _remove(path: Path, lock: BinaryIO | None) -> None:
+    """Remove a temporary file or folder, and let its lock go, if there is one."""
+    if sys.platform == "win32" and lock is not None:
         lock.close()  # what is open cannot be removed there
-    with lock:
+    with lock or nullcontext():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
