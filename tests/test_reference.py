@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torchmetrics.functional import image as torchmetrics
 
-from dancing.image import data
 from dancing.image.compositing import SHADE_STRIDE, darken, lay_over, scaled, within
 from dancing.image.limbs import maps as limb_maps
+from dancing.image.scene import _quantile
 from dancing.media.video import resize
 from dancing.metrics import psnr, ssim
 from dancing.training import muon
@@ -329,7 +329,7 @@ def test_quantiles_are_numpys_and_nothing_where_nothing_is(q):
     values[7] = np.nan
     values[8, :, 1:] = np.nan
     some = ~np.isnan(values).all(-1)
-    found = data._quantile(values, q)
+    found = _quantile(values, q)
     assert np.isnan(found[~some]).all()
     np.testing.assert_allclose(found[some], np.nanquantile(values[some], q, axis=-1), rtol=1e-5)
 
