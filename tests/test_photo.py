@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from dancing.body.kinematics import project
@@ -24,6 +23,7 @@ from dancing.media.video import resize
 from dancing.motion.choreographer import Choreographer
 from dancing.music.song import load_song
 from media import EXAMPLE, Recorder, dancing, read_video
+from photos import room, save, somebody, stand, turned
 from puppet import a_walk
 
 FILES = {"card.json", "plate.png", "preview.png", "reference_00.png"}
@@ -33,48 +33,14 @@ FILES = {"card.json", "plate.png", "preview.png", "reference_00.png"}
 def figure():
     """Somebody who stands, cut out: (H, W, 4), about 630 pixels high."""
     pytest.importorskip("onnx")
-    dancer = Dancer("kai", height=1280)
-    poses = Choreographer("default")(load_song(EXAMPLE, duration=1.0), 1, energy=0)
-    (picture,) = dancer(dancer.fit(poses)[:1], background="transparent")
-    rows, columns = (np.flatnonzero((picture[..., 3] > 127).any(axis)) for axis in (1, 0))
-    return picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def room(width, height, seed=0):
-    """A textured wall, (H, W, 3)."""
-    noise = np.random.default_rng(seed).normal(0, 1, (height // 4, width // 4, 3))
-    noise = gaussian_filter(noise, (3, 3, 0))
-    wall = (150 + 25 * noise / noise.std()).clip(0, 255).astype(np.uint8)
-    return resize(wall, width, height).copy()
-
-
-def stand(scene, figure, x, floor, tall=None):
-    """Lay somebody over a scene, the feet's middle at (x, floor), as far as there is room."""
-    if tall is not None:
-        figure = resize(figure, round(figure.shape[1] * tall / figure.shape[0]), tall)
-    height, width = figure.shape[:2]
-    left, top = x - width // 2, floor - height
-    seen = figure[max(0, -top) : scene.shape[0] - top, max(0, -left) : scene.shape[1] - left]
-    rows, columns = seen.shape[:2]
-    box = scene[max(0, top) : max(0, top) + rows, max(0, left) : max(0, left) + columns]
-    share = seen[..., 3:] / 255
-    box[:] = np.rint(seen[..., :3] * share + box * (1 - share))
-    return scene
-
-
-def save(path, picture, **options):
-    Image.fromarray(picture).save(path, **options)
-    return path
+    return somebody()
 
 
 @pytest.fixture(scope="module")
 def photo(figure, tmp_path_factory):
-    """A portrait, as a phone stores it: lying on its side, with a note that it does."""
+    """A portrait, as a phone stores it."""
     upright = stand(room(720, 960), figure, 380, 900)
-    exif = Image.Exif()
-    exif[0x112] = 6
-    folder = tmp_path_factory.mktemp("photo")
-    return save(folder / "me.jpg", np.rot90(upright), exif=exif, quality=95)
+    return turned(tmp_path_factory.mktemp("photo") / "me.jpg", upright)
 
 
 @pytest.fixture(scope="module")

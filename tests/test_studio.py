@@ -16,16 +16,20 @@ import pytest
 from gradio_client import Client, handle_file
 
 from dancing.body.poses import PoseSequence
-from dancing.bundle import _EMBEDDED, DEFAULT
+from dancing.bundle import _EMBEDDED, DEFAULT, Bundle
+from dancing.data.pose_model import MODEL
 from dancing.data.prepare import prepare
 from dancing.errors import DancingError
 from dancing.evaluation.table import Column, Report
+from dancing.files import cache_folder
+from dancing.media.picture import read_picture
 from dancing.media.video import read_frames
 from dancing.pipeline import generate
 from dancing.studio.jobs import AbandonedError, Job, Workspace
 from dancing.studio.limits import Limits
 from dancing.studio.server import access
-from media import EXAMPLE, clicks, dancing, read_video, write_wav
+from media import EXAMPLE, clicks, command, dancing, read_video, write_wav
+from photos import room, save, somebody, stand, turned
 from studio import fetch, studio, until
 from videos import AVA, write_video
 
@@ -163,6 +167,8 @@ def test_files_go_after_a_time(tmp_path, monkeypatch):
 
 
 def test_a_learned_dancer_is_its_makers_alone(tmp_path, monkeypatch):
+    import gradio as gr
+
     from dancing import learn as learning
     from dancing.studio.page import _Studio
 
@@ -190,15 +196,17 @@ def test_a_learned_dancer_is_its_makers_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(learning, "learn", learn)
     with Workspace(60) as workspace:
         page = _Studio(workspace, Limits(minutes=5), [])
-        made = page._learn({}, [str(video)], "Kim/../x", 30, True)
+        with pytest.raises(gr.Error, match="the person shown agrees"):
+            list(page._learn({}, [str(video)], False, "Kim", 30, True))
+        made = page._learn({}, [str(video)], True, "Kim/../x", 30, True)
         strips = []
         for outputs in made:
-            strip, bundle, _, line, *_, ending, own, _ = outputs
+            strip, bundle, _, line, *_, ending, own = outputs
             if isinstance(strip, str):
                 strips.append(Path(strip).name)
             if isinstance(ending, threading.Event) and strips:
                 ending.set()
-        assert strips == ["step_1.png"], "once, though it is looked at often"
+        assert strips == ["step_1.png", "preview.png"], "once, though it is looked at often"
         assert "Note: me at home.mp4: the feet cannot be seen" in line
         assert list(own) == ["Kimx"] and page._bundle(own, "Kimx") == Path(bundle)
         with pytest.raises(DancingError, match="no dancer 'Kimx'"):
@@ -213,6 +221,9 @@ def test_a_learned_dancer_is_its_makers_alone(tmp_path, monkeypatch):
 def guarded(tmp_path_factory):
     """A studio with narrow limits and an account; it leaves nothing and fails at nothing."""
     folder, home, cache = (tmp_path_factory.mktemp(name) for name in ("guarded", "home", "cache"))
+    model = cache_folder() / MODEL
+    if model.exists():
+        shutil.copy(model, cache)
     account = ":".join(ACCOUNT)
     limits = ("--max-upload", 1, "--max-seconds", 2, "--auth", account)
     with studio(folder, *limits, HOME=str(home), DANCING_CACHE=str(cache)) as running:
@@ -297,6 +308,62 @@ def test_bad_songs_get_the_line_of_the_command_line(client, tmp_path):
     assert "silence.wav: found no beat" in state
     with pytest.raises(Exception, match="a file is needed"):
         client.predict(song=None, scene=None, api_name="/dance")
+
+
+@pytest.fixture(scope="module")
+def figure():
+    pytest.importorskip("onnx")
+    return somebody()
+
+
+@pytest.fixture(scope="module")
+def photo(figure, tmp_path_factory):
+    """A portrait, as a phone stores it."""
+    picture = stand(room(720, 960), figure, 380, 900)
+    return turned(tmp_path_factory.mktemp("photo") / "at home.jpg", picture)
+
+
+def test_a_photo_is_learned_from(client, photo, figure, tmp_path):
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+    other = save(tmp_path / "other.heic", stand(room(600, 800, 1), figure, 300, 780))
+    picture, bundle, scores, state, found = client.predict(
+        inputs=[handle_file(photo), handle_file(other)], agreed=True, name="Kim" * 99,
+        api_name="/learn",
+    )  # fmt: skip
+    made = Bundle(bundle)
+    assert made.name == ("Kim" * 99)[:24] and "the person shown agreed" in made.card.consent
+    assert len(made.card.image.references) == 2 and scores == ""
+    width, height = made.card.image.size
+    assert width < height, "upright"
+    assert Path(picture).read_bytes() == made.preview()
+    assert "is now among the dancers" in state and "agrees" not in state
+    assert [Path(each["caption"]).suffix for each in found] == [".jpg", ".heic"]
+    drawn = read_picture(found[0]["image"]).astype(int)
+    assert drawn.shape == (960, 720, 3), "upright"
+    assert np.ptp(drawn[50, 50]) < 12 and drawn[50, 50].max() < 80, "the scene is dim and grey"
+    blue = (drawn[..., 2] - drawn[..., 0]) > 100
+    assert blue[300:900, 250:550].sum() > 1000 > blue[:, :150].sum(), "a skeleton is drawn"
+
+
+def test_photos_of_nobody_get_the_line_of_the_command_line(client, photo, tmp_path):
+    def learn(*paths, **wishes):
+        wishes = {"inputs": [handle_file(path) for path in paths], "agreed": True} | wishes
+        client.predict(api_name="/learn", **wishes)
+
+    wall = save(tmp_path / "my wall.jpg", room(600, 800))
+    (tmp_path / "half.jpg").write_bytes(photo.read_bytes()[:2000])
+    for path, *options in ((wall,), (tmp_path / "half.jpg",), (photo, "--moves")):
+        said = command("learn", path, "-o", tmp_path / "made", *options, ok=False).stderr
+        expected = said.splitlines()[-1].replace(f"{path.parent}/", "")
+        with pytest.raises(Exception) as caught:
+            learn(path, moves=bool(options))
+        assert str(caught.value) == expected.removeprefix("error: "), path
+    with pytest.raises(Exception, match="tick that the person shown agrees"):
+        learn(photo, agreed=False)
+    with pytest.raises(Exception, match="choose a photo or a video"):
+        learn()
 
 
 def test_only_what_visitors_made_can_be_fetched(guarded, client):

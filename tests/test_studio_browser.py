@@ -5,8 +5,10 @@ import shutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from dancing.bundle import Bundle
 from dancing.studio.limits import FILES
 from media import EXAMPLE, dancing
+from photos import room, somebody, stand, turned
 from studio import studio, until
 from videos import AVA
 
@@ -173,13 +175,49 @@ def test_two_dances_beside_each_other(visit):
 def test_what_is_found_in_a_video_is_shown(visit):
     page = visit()
     page.get_by_role("tab", name="Learn").click()
-    page.locator("#videos input[type=file]").set_input_files(AVA)
-    page.get_by_role("button", name="See what is found").click()
+    page.locator("#inputs input[type=file]").set_input_files(AVA)
+    page.get_by_role("button", name="See who is found").click()
     expect(page.locator("#seen")).to_contain_text("s: one person", timeout=SECONDS)
     assert page.locator("#seen img").count() == 8
-    page.locator("#videos").get_by_role("button", name="Clear").click()
+    page.locator("#inputs").get_by_role("button", name="Clear").click()
     page.locator("#learn").click()
-    expect(page.get_by_test_id("toast-body")).to_contain_text("choose one video or more")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("choose a photo or a video")
+
+
+def test_a_photo_becomes_a_dancer(visit, tmp_path):
+    pytest.importorskip("onnx")
+    photo = turned(tmp_path / "me.jpg", stand(room(360, 480), somebody(), 190, 450, 315))
+    page, stranger = visit(), visit()
+    page.get_by_role("tab", name="Learn").click()
+    page.locator("#inputs input[type=file]").set_input_files(photo)
+    expect(page.locator("#inputs")).to_contain_text("me.jpg")
+    state = page.locator(".step:visible").first
+    page.locator("#learn").click()
+    expect(state).to_contain_text("tick that the person shown agrees")
+    expect(page.locator("#learn")).to_be_enabled()
+    page.get_by_label("The person shown agrees").check()
+    page.get_by_label("The dancer's name").fill("Kim")
+    page.locator("#learn").click()
+    expect(page.locator("#seen")).to_contain_text("me.jpg", timeout=SECONDS)
+    expect(state).to_contain_text("Kim is now among the dancers", timeout=SECONDS)
+    found = page.locator("#seen img").evaluate("i => [i.naturalWidth, i.naturalHeight]")
+    assert found == [360, 480], "upright"
+    kept = Bundle(download(page, "Kim.zip", tmp_path))
+    shown = page.locator("#strip img").evaluate("i => [i.naturalWidth, i.naturalHeight]")
+    assert tuple(shown) == kept.card.image.size and "agreed" in kept.card.consent
+    expect(page.locator("#trial video")).to_be_visible(timeout=SECONDS)
+    page.wait_for_function("document.querySelector('#trial video').currentTime > 0.2")
+    page.get_by_role("tab", name="Dance", exact=True).click()
+    card = page.locator(".cards label:visible", has_text="Kim")
+    assert "data:image" in card.evaluate("c => getComputedStyle(c).backgroundImage")
+    card.click()
+    dance(page)
+    expect(page.locator(".step").first).to_contain_text("Kim dances 1 s", timeout=SECONDS)
+    assert stranger.locator(".cards label", has_text="Kim").count() == 0
+    page.get_by_role("tab", name="Learn").click()
+    page.locator("#inputs").get_by_role("button", name="Clear").click()
+    expect(page.get_by_label("The person shown agrees")).not_to_be_checked()
+    expect(page.locator("#seen")).not_to_be_visible()
 
 
 def test_too_many_files_at_a_time_are_told(visit, tmp_path):
@@ -188,7 +226,7 @@ def test_too_many_files_at_a_time_are_told(visit, tmp_path):
         film.write_bytes(b"film" * 100_000)
     page = visit()
     page.get_by_role("tab", name="Learn").click()
-    page.locator("#videos input[type=file]").set_input_files(films)
+    page.locator("#inputs input[type=file]").set_input_files(films)
     expect(page.get_by_test_id("toast-body")).to_contain_text("At most 20 files at a time")
 
 

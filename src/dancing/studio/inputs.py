@@ -9,11 +9,22 @@ from typing import Any
 
 from dancing.errors import DancingError
 
+LONGEST_NAME = 24
+"""Characters of a dancer's name."""
 
-def some(videos: list[str] | None) -> list[str]:
-    if not videos:
-        raise DancingError("choose one video or more")
-    return videos
+
+def some(inputs: list[str] | None) -> list[str]:
+    if not inputs:
+        raise DancingError("choose a photo or a video, or several")
+    return inputs
+
+
+def permitted(agreed: bool) -> None:
+    """Refuse to learn somebody who was not asked."""
+    if not agreed:
+        raise DancingError(
+            "tick that the person shown agrees; nobody is made a dancer without that"
+        )
 
 
 def unused(name: str, taken: Any) -> str:

@@ -20,9 +20,20 @@ from dancing.errors import DancingError
 from dancing.files import example_song
 from dancing.image.background import TRANSPARENT
 from dancing.image.dancer import STYLES
+from dancing.image.warp.photo import AGREEMENT, is_photo, seen_in
 from dancing.listener import Listener, Renamed
+from dancing.media.picture import read_picture
+from dancing.media.video import encode_png, fitting_width, resize
 from dancing.pipeline import generate
-from dancing.studio.inputs import brought, given, hex_colour, some, unused
+from dancing.studio.inputs import (
+    LONGEST_NAME,
+    brought,
+    given,
+    hex_colour,
+    permitted,
+    some,
+    unused,
+)
 from dancing.studio.jobs import Workspace
 from dancing.studio.style import PLAY_BOTH
 from dancing.studio.work import IDLE, as_named, follow, say
@@ -34,10 +45,15 @@ if TYPE_CHECKING:
     from dancing.learn import Learned
     from dancing.studio.limits import Limits
 
+    # A picture with what is found in it, and a line below.
+    _Sighting = tuple[NDArray[np.uint8], str]
+
 
 PREVIEW = 15
 """Seconds that are danced unless more is asked for: seen soon, even on a small machine."""
+_TRIAL = 5  # seconds that a dancer is tried for when it was learned
 _SEEDS = 10**6
+_CARD = 320  # pixels of height of a dancer's picture on its card
 _SESSIONS = 1000  # visits that are remembered, each some 150 kB
 _OWN, _COLOUR, _FILE, _NOTHING = "The dancer's own", "A colour", "A picture or video", "Transparent"
 
@@ -366,26 +382,36 @@ class _Studio:
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
                 gr.Markdown(
-                    "Film one person who agrees to it: the whole body in view with room around, "
-                    "before a camera that does not move, 30 seconds or more. "
+                    "**A photo** becomes a dancer within a minute: one person who stands and faces "
+                    "the camera, from head to foot, arms a little away from the body, nothing in "
+                    "front. More photos of the person in the same clothes may be added.\n\n"
+                    "**A video** takes a minute or two: the same, with room around. Each part of "
+                    "the body is taken from the moment that shows it best.\n\n"
                     "Keep this page open while it learns."
                 )
-                videos = gr.File(
-                    label="Videos", file_count="multiple", height=140, elem_id="videos"
+                inputs = gr.File(
+                    label="Photos, or videos", file_count="multiple", height=140, elem_id="inputs"
                 )
-                look = gr.Button("See what is found in them")
-                seen = gr.Gallery(
-                    label="What the pose estimator finds", show_label=False, columns=4,
-                    visible=False, elem_id="seen", height="auto", object_fit="contain",
+                look = gr.Button("See who is found")
+                with gr.Column(visible=False) as sights:
+                    seen = gr.Gallery(
+                        label="What the pose estimator finds", show_label=False, elem_id="seen",
+                        height="auto", object_fit="contain",
+                    )  # fmt: skip
+                agreed = gr.Checkbox(
+                    False, label="The person shown agrees to be made a dancer", elem_id="agreed",
+                    info="The dancer's file holds pictures of the person: whoever has it has them.",
                 )  # fmt: skip
-                name = gr.Textbox("me", label="The dancer's name", max_length=24)
-                minutes = gr.Slider(
-                    2, self._limits.minutes, min(18, self._limits.minutes), step=1,
-                    label="Minutes", info="longer gives a sharper dancer",
-                )  # fmt: skip
-                moves = gr.Checkbox(
-                    False, label="Learn the way to dance too", info="needs videos with their music"
-                )
+                name = gr.Textbox("me", label="The dancer's name", max_length=LONGEST_NAME)
+                with gr.Accordion("For videos", open=False):
+                    minutes = gr.Slider(
+                        2, self._limits.minutes, min(18, self._limits.minutes), step=1,
+                        label="Minutes", info="to learn the way to dance in, at most",
+                    )  # fmt: skip
+                    moves = gr.Checkbox(
+                        False, label="Learn the way to dance too",
+                        info="needs videos with their music",
+                    )  # fmt: skip
             with gr.Column(scale=4, min_width=320):
                 with gr.Row():
                     go = gr.Button(
@@ -394,27 +420,45 @@ class _Studio:
                     end = gr.Button("Stop, and keep it", size="lg", visible=False, min_width=120)
                     stop = gr.Button("Give up", size="lg", visible=False, min_width=120)
                 step = gr.HTML(
-                    say("Choose videos, then press Learn."), label="state", elem_classes="step"
-                )
-                gr.Markdown("As it learns: above what was filmed, below what is drawn so far.")
+                    say("Choose a photo, tick that the person agrees, and press Learn."),
+                    label="state", elem_classes="step",
+                )  # fmt: skip
                 strip = gr.Image(
-                    label="Drawn so far", show_label=False, elem_id="strip", interactive=False,
+                    label="The dancer", show_label=False, elem_id="strip", interactive=False,
                     buttons=["fullscreen"],
                 )  # fmt: skip
                 with gr.Column(visible=False) as results:
                     bundle = gr.File(
                         label="The dancer, to keep", interactive=False, elem_classes="downloads"
                     )
-                    report = gr.Code(label="How well", interactive=False)
+                    trying = gr.HTML(label="trial", elem_classes="step")
+                    trial = gr.Video(
+                        show_label=False, interactive=False, autoplay=True, visible=False,
+                        elem_id="trial",
+                    )  # fmt: skip
+                    with gr.Column(visible=False) as scored:
+                        report = gr.Code(label="How well", interactive=False)
+        inputs.clear(
+            lambda: (False, gr.update(visible=False)), None, [agreed, sights], queue=False,
+            api_visibility="private",
+        )  # fmt: skip
         looking = look.click(
-            self._look, videos, [seen, step, look, stop],
+            self._look, inputs, [seen, sights, step, look, stop],
             concurrency_id="learning", concurrency_limit=1, show_progress_on=step,
             api_visibility="private",
         )  # fmt: skip
-        learning = go.click(
+        # Not in line for the learner: nobody is to wait there for what can be told at once.
+        asking = go.click(
+            self._ask, [inputs, agreed], step, concurrency_limit=None, show_progress="hidden",
+            api_visibility="private",
+        )  # fmt: skip
+        learning = asking.success(
             self._learn,
-            [own, videos, name, minutes, moves],
-            [strip, bundle, report, step, go, stop, end, ending, own, results],
+            [own, inputs, agreed, name, minutes, moves],
+            [
+                strip, bundle, report, step, seen, sights, scored, results, go, stop, end, ending,
+                own,
+            ],
             api_name="learn", concurrency_id="learning", concurrency_limit=1,
             show_progress_on=step,
         )  # fmt: skip
@@ -425,6 +469,14 @@ class _Studio:
             ),
             own, [looks, *self._radios], queue=False, api_visibility="private",
         )  # fmt: skip
+        dancing = learning.success(
+            self._try, own, [trial, trying],
+            concurrency_id="dances", show_progress_on=trying, api_visibility="private",
+        )  # fmt: skip
+        asking.success(
+            lambda: gr.update(visible=False), None, results, cancels=[dancing], queue=False,
+            api_visibility="private",
+        )  # fmt: skip
         end.click(
             lambda ending: ending and ending.set(), ending, None, queue=False,
             api_visibility="private",
@@ -432,45 +484,70 @@ class _Studio:
         self._stops(stop, [looking], [step, look, stop])
         self._stops(stop, [learning], [step, go, stop])
 
-    def _look(self, videos: list[str] | None) -> Iterator[tuple[Any, ...]]:
+    def _look(self, inputs: list[str] | None) -> Iterator[tuple[Any, ...]]:
         names: dict[str, str] = {}
 
-        def work(listener: Listener) -> list[tuple[NDArray[np.uint8], str]]:
+        def work(listener: Listener) -> list[_Sighting]:
             from dancing.inspection import sightings
 
-            found = []
             with self._workspace.folder() as folder:
-                for number, path in enumerate(some(videos), 1):
-                    copy = brought(path, folder, names)
-                    for seconds, picture, people in sightings(copy):
+                copies = [brought(path, folder, names) for path in some(inputs)]
+                found: list[_Sighting] = []
+                for sighting, notes in _people(copies, names, listener):
+                    found.append(sighting)
+                    for note in notes:
+                        listener.note(note)
+                videos = [path for path in copies if not is_photo(path)]
+                for number, path in enumerate(videos, 1):
+                    for seconds, picture, people in sightings(path):
                         who = {0: "nobody", 1: "one person"}.get(people, f"{people} people")
                         found.append((picture, f"{seconds:.0f} s: {who}"))
                         listener.progress(f"looking at video {number}", len(found), None)
             return found
 
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
-            return gr.skip(), line, *buttons
+            return gr.skip(), gr.skip(), line, *buttons
 
         found, notes = yield from follow(work, during, names)
-        yield gr.update(value=found, visible=True), say("Looked.", notes), *IDLE
+        line = "Is it the right person? If not, choose another photo or video."
+        yield found, gr.update(visible=True), say(line, notes), *IDLE
+
+    def _ask(self, inputs: list[str] | None, agreed: bool) -> Iterator[Any]:
+        try:
+            some(inputs)
+            permitted(agreed)
+        except DancingError as error:
+            yield say(str(error))
+            raise gr.Error(str(error), print_exception=False, title="That did not work") from error
+        yield gr.skip()
 
     def _learn(
-        self, own: dict[str, Path], videos: list[str] | None, name: str, minutes: float, moves: bool
+        self,
+        own: dict[str, Path],
+        inputs: list[str] | None,
+        agreed: bool,
+        name: str,
+        minutes: float,
+        moves: bool,
     ) -> Iterator[tuple[Any, ...]]:
-        """Learn a dancer from videos.
+        """Learn a dancer from photos or videos of a person who agrees to it.
 
-        Returns a picture of the state, the dancer bundle, and how well it draws what was held out.
+        Returns a picture of the dancer, the dancer bundle, how well it draws what was held out of
+        videos, a line, and the photos with who was found in them.
         """
         names: dict[str, str] = {}
-        name = unused(name, self._dancers | own)
+        name = unused((name or "")[:LONGEST_NAME], self._dancers | own)
         ending = threading.Event()
         outputs: list[Path] = []
+        found: list[_Sighting] = []
 
         def work(listener: Listener) -> Learned:
+            permitted(agreed)
             with self._workspace.folder() as folder:
-                copies = [brought(path, folder, names) for path in some(videos)]
+                copies = [brought(path, folder, names) for path in some(inputs)]
                 from dancing.learn import learn
 
+                found.extend(sighting for sighting, _ in _people(copies, names, listener))
                 outputs.append(folder / f"{name}.zip")
                 return learn(
                     copies,
@@ -480,24 +557,57 @@ class _Studio:
                     listener=listener,
                 )
 
-        shown: list[Path] = []
+        shown: list[Any] = []
+
+        def new(what: Any) -> bool:
+            """Whether there is something that was not shown yet."""
+            if not what or what in shown:
+                return False
+            shown.append(what)
+            return True
+
+        def opened() -> Any:
+            return gr.update(visible=True) if found else gr.skip()
 
         def during(line: str, *buttons: Any) -> tuple[Any, ...]:
-            hidden = gr.skip(), gr.update(visible=False)
             last = _previews(outputs)[-1:]
-            strip = str(last[0]) if last and last != shown else gr.skip()
-            shown[:] = last
-            return strip, gr.skip(), gr.skip(), line, *buttons, buttons[1], ending, *hidden
+            strip = str(last[0]) if new(last) else gr.skip()
+            pictures = [*found] if new(len(found)) else gr.skip()
+            hidden = gr.update(visible=False)
+            return (
+                strip, gr.skip(), gr.skip(), line, pictures, opened(),
+                hidden, hidden, *buttons, gr.update(visible=bool(last)), ending, gr.skip(),
+            )  # fmt: skip
 
         learned, notes = yield from follow(work, during, names, ending)
+        notes = [note for note in notes if note != AGREEMENT]  # the page has asked for it
         notes += [as_named(note, names) for note in learned.notes]
         scores = "" if learned.report is None else "\n".join(learned.report.text())
         line = say(f"{name} is now among the dancers. Download the bundle to keep it.", notes)
         yield (
-            gr.skip(), str(learned.bundle), scores, line,
+            _preview(learned.bundle), str(learned.bundle), scores, line, found or gr.skip(),
+            opened(), gr.update(visible=bool(scores)), gr.update(visible=True),
             *IDLE, gr.update(visible=False), None, own | {name: learned.bundle},
-            gr.update(visible=True),
         )  # fmt: skip
+
+    def _try(self, own: dict[str, Path]) -> Iterator[tuple[Any, ...]]:
+        """Let the dancer that was learned last dance to the example."""
+        name = [*own][-1]
+
+        def work(listener: Listener) -> Path:
+            with self._workspace.folder() as folder:
+                return generate(
+                    self._example, folder / "dance.mp4", dancer=self._bundle(own, name),
+                    duration=min(_TRIAL, self._limits.seconds),
+                    listener=Renamed(listener, lambda _: f"{name} tries to dance"),
+                )  # fmt: skip
+
+        def during(line: str, *_: Any) -> tuple[Any, ...]:
+            return gr.update(visible=False), line
+
+        video, _ = yield from follow(work, during, {})
+        line = say(f"To dance to other songs, choose {name} under Dance.")
+        yield gr.update(value=str(video), visible=True), line
 
     # Shared
 
@@ -572,12 +682,26 @@ class _Studio:
         for name, path in (self._dancers | own).items():
             picture = Bundle(path).preview() if name not in own or own[name].exists() else None
             if picture is not None:
-                data = base64.b64encode(picture).decode()
+                shown = read_picture(picture)
+                height, width = shown.shape[:2]
+                small = resize(shown, fitting_width(width, height, _CARD), _CARD)
+                data = base64.b64encode(encode_png(small)).decode()
                 rules.append(
                     f'.cards label[data-testid="{name}-radio-label"] '
                     f"{{ background-image: url(data:image/png;base64,{data}); }}"
                 )
         return f"<style>{''.join(rules)}</style>"
+
+
+def _people(
+    files: Sequence[Path], names: dict[str, str], listener: Listener
+) -> Iterator[tuple[_Sighting, list[str]]]:
+    """Who is found in the photos among the visitor's files, and notes."""
+    photos = [path for path in files if is_photo(path)]
+    if photos:
+        found = seen_in(photos, listener)
+        for path, (picture, notes) in zip(photos, found, strict=True):
+            yield (picture, as_named(path.name, names)), notes
 
 
 def _previews(outputs: Sequence[Path]) -> list[Path]:
@@ -587,3 +711,13 @@ def _previews(outputs: Sequence[Path]) -> list[Path]:
     from dancing.learn import previews
 
     return previews(outputs[0])
+
+
+def _preview(bundle: Path) -> str | None:
+    """The file of a dancer's picture, beside its bundle."""
+    picture = Bundle(bundle).preview()
+    if picture is None:
+        return None
+    file = bundle.with_name("preview.png")
+    file.write_bytes(picture)
+    return str(file)

@@ -30,10 +30,15 @@ CSS = """
 .downloads .label-clear-button { display: none; }
 .dice { align-self: stretch; }
 video { max-height: 66vh; }
+#strip img { max-height: 46vh; object-fit: contain; }
 #looks { display: none; }
-#seen .thumbnail-item { aspect-ratio: 3 / 4; }
+#seen .grid-container { grid-template-rows: none; grid-auto-rows: auto;
+  grid-template-columns: repeat(auto-fit, minmax(110px, 1fr)); }
+#seen .thumbnail-item { aspect-ratio: auto; height: auto; }
+#seen .thumbnail-item img { max-height: 400px; }
 #seen .caption-label { left: 0; right: auto; bottom: 0; font-size: 0.75rem; }
 #seen .grid-wrap { min-height: 0; }
+#agreed .info, #agreed [class*="info"] { color: inherit; }
 """
 # Both dances from the start at once, the sound of one of them.
 PLAY_BOTH = """() => {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from dancing.body.drawing import draw_skeleton
 from dancing.body.poses import Placement
 from dancing.body.skeleton import ANKLES, HIPS, NOSE, SHOULDERS, TRUNK, WRISTS
 from dancing.bundle import CARD, PREVIEW, write_bundle
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.uint8]
 
-CONSENT = "the person shown agreed to it, as declared by who ran dancing learn"
+CONSENT = "the person shown agreed to it, as declared by whoever made this dancer"
 LICENCE = "as agreed with the person shown"
 AGREEMENT = (
     "a dancer made from photos or videos holds pictures of the person; "
@@ -63,6 +64,8 @@ _AROUND_CUT = 0.05  # heights of a person around it that are looked at to cut it
 _PAD = 3  # pixels around a person in a reference
 _LONGEST_PLATE = 1920
 _TAIL = 0.3  # torso lengths by which a person goes on below a photo's edge
+_LONGEST_DRAWN = 960  # pixels
+_DIM = 0.3  # brightness, of a photo that is shown, of what will not dance
 
 
 def is_photo(path: str | Path) -> bool:
@@ -114,6 +117,26 @@ def learn(files: Sequence[Path], output: Path, listener: Listener) -> list[str]:
         )
     write_bundle(_files(sights, output.stem, listener, notes), output)
     return notes
+
+
+def seen_in(photos: Sequence[Path], listener: Listener) -> Iterator[tuple[Picture, list[str]]]:
+    """Who would be learned from photos, to be looked at before: pose and matte drawn over them.
+
+    Yields:
+        The photo, (H, W, 3) uint8, at most 960 pixels long, in which all but the person is grey and
+        dim, with the person's skeleton; and notes, one line each.
+
+    Raises:
+        DancingError: when a photo shows nobody that could dance.
+    """
+    listener.progress("looking", 0, len(photos))
+    model_path(listener)
+    with Landmarker(_MOST_PEOPLE, video=False) as look:
+        for done, path in enumerate(photos, 1):
+            notes: list[str] = []
+            sight = _seen(path, look, notes)
+            yield _drawn(sight), notes
+            listener.progress("looking", done, len(photos))
 
 
 @contextmanager
@@ -437,6 +460,18 @@ def _plate(sight: Sight, cut: tuple[Reference, tuple[int, int]], frame: Frame) -
         scene = filled(scene, alpha)
     scene = extended(scene, *beyond)
     return resize(scene, columns, rows)
+
+
+def _drawn(sight: Sight) -> Picture:
+    """A photo with pose and matte drawn over it."""
+    shrink = min(1.0, _LONGEST_DRAWN / max(sight.size))
+    size = (max(1, round(sight.size[0] * shrink)), max(1, round(sight.size[1] * shrink)))
+    picture = resize(sight.picture, *size)
+    share = resize(sight.matte, *size)[..., None] / np.float32(255)
+    grey = _DIM * picture.mean(2, keepdims=True)
+    drawn = (picture * share + grey * (1 - share) + 0.5).astype(np.uint8)
+    draw_skeleton(drawn, sight.points[:, :2] / sight.size, sight.points[:, 2])
+    return drawn
 
 
 def _preview(cut: tuple[Reference, tuple[int, int]], plate: Picture, frame: Frame) -> Picture:
