@@ -76,7 +76,7 @@ def cut_out(
     if not len(rows):
         return picture.copy(), np.zeros_like(matte)
     size = max(size, float(np.ptp(rows)), float(np.ptp(columns))) * 1.2
-    pixel = size / _MATTE_SIZE
+    pixel = max(size, 1.0) / _MATTE_SIZE
     around = math.ceil(_AROUND * pixel)
     top, bottom = max(rows[0] - around, 0), rows[-1] + 1 + around
     left, right = max(columns[0] - around, 0), columns[-1] + 1 + around
@@ -144,30 +144,32 @@ def _prior(matte: NDArray[np.uint8], points: NDArray[np.floating], pixel: float)
     outside = cv2.distanceTransform(1 - person, cv2.DIST_L2, 3)
     share = matte.astype(np.float32).clip(4, 251) / 255
     prior = 0.5 * np.log(share / (1 - share)) + (0.4 * (inside - outside) / pixel).clip(-3, 3)
-    # The coarse matte often misses thin limbs, hands and feet, or fills the gaps between fingers:
-    # there colours decide.
-    limbs, ends = np.zeros_like(matte), np.zeros_like(matte)
-    for lines, drawn in ((_limbs(points), limbs), (_ends(points), ends)):
+    # The coarse matte often misses thin limbs, hands and feet: there colours decide. They do where
+    # it fills the gaps between fingers, too; skin is seldom like the scene, but shoes often are.
+    limbs, hands = np.zeros_like(matte), np.zeros_like(matte)
+    for lines, drawn in ((_limbs(points), limbs), (_hands(points), hands)):
         for first, last, thickness in lines:
             a, b = (tuple(int(v) for v in np.rint(end)) for end in (first, last))
             cv2.line(drawn, a, b, 255, max(1, round(thickness)))
     prior[limbs > 0] = prior[limbs > 0].clip(0)
-    prior[ends > 0] = prior[ends > 0].clip(0, 1)
+    prior[hands > 0] = prior[hands > 0].clip(0, 1)
     return prior
 
 
 def _limbs(points: NDArray[np.floating]) -> Iterator[_Line]:
-    """Start, end and thickness of a line along each bone of arms and legs that is seen."""
+    """Start, end and thickness of a line along each bone of arms, legs and feet that is seen."""
     places, seen = points[:, :2], points[:, 2] > _SEEN
-    for limb in (*ARMS, *LEGS):
-        for first, last in limb.bones[:2]:
-            if seen[[first, last]].all():
-                length = float(np.linalg.norm(places[last] - places[first]))
-                yield places[first], places[last], 0.2 * length
+    bones = [(bone, 0.2) for limb in (*ARMS, *LEGS) for bone in limb.bones[:2]]
+    for leg in LEGS:
+        bones += [((leg.ankle, leg.heel), 0.5), ((leg.heel, leg.toe), 0.3)]
+    for (first, last), share in bones:
+        if seen[[first, last]].all():
+            length = float(np.linalg.norm(places[last] - places[first]))
+            yield places[first], places[last], share * length
 
 
-def _ends(points: NDArray[np.floating]) -> Iterator[_Line]:
-    """Start, end and thickness of a line along each finger and foot that is seen."""
+def _hands(points: NDArray[np.floating]) -> Iterator[_Line]:
+    """Start, end and thickness of lines along the fingers that are seen."""
     places, seen = points[:, :2], points[:, 2] > _SEEN
     for arm in ARMS:
         hand = [arm.wrist, arm.pinky, arm.index_finger, arm.thumb]
@@ -177,11 +179,6 @@ def _ends(points: NDArray[np.floating]) -> Iterator[_Line]:
                 reach = places[knuckle] - places[arm.wrist]
                 yield places[arm.wrist], places[knuckle] + 0.6 * reach, 0.4 * palm
             yield places[arm.wrist], places[arm.thumb], 0.3 * palm
-    for leg in LEGS:
-        if seen[[leg.ankle, leg.heel, leg.toe]].all():
-            foot = float(np.linalg.norm(places[leg.toe] - places[leg.heel]))
-            yield places[leg.ankle], places[leg.heel], 0.3 * foot
-            yield places[leg.heel], places[leg.toe], 0.3 * foot
 
 
 def _whole(
@@ -304,22 +301,35 @@ def _foreground(
     After Forte, "Approximate Fast Foreground Colour Estimation", 2021, https://doi.org/10.1109/
     ICIP42928.2021.9506164.
     """
-    import cv2
 
-    share = (alpha.astype(np.float32) / 255)[..., None]
-    colours = picture.astype(np.float32)
     if not alpha.any():
         return picture
+    share = (alpha.astype(np.float32) / 255)[..., None]
+    colours = picture.astype(np.float32)
     person = outside = colours
     inside = np.broadcast_to((colours * share).sum((0, 1)) / share.sum(), colours.shape)
     for radius in (max(8, round(10 * pixel)), max(2, round(pixel))):
-        size = (2 * radius + 1, 2 * radius + 1)
-        weight = cv2.blur(share[..., 0], size)[..., None]
         # Where there is none of either near, it is as it is farther around.
-        inside = (cv2.blur(person * share, size) + _LITTLE * inside) / (weight + _LITTLE)
-        outside = (cv2.blur(outside * (1 - share), size) + _LITTLE * outside) / (
-            1 - weight + _LITTLE
-        )
+        inside = _around(person, share, inside, radius)
+        outside = _around(outside, 1 - share, outside, radius)
         person = inside + share * (colours - share * inside - (1 - share) * outside)
         person = person.clip(0, 255)
     return np.where(share == 1, picture, (person + 0.5).astype(np.uint8))
+
+
+def _around(colours: Floats, weights: Floats, otherwise: Floats, radius: int) -> Floats:
+    """The mean of colours (H, W, 3) in windows, by weights (H, W, 1); otherwise where there are
+    none."""
+    import cv2
+
+    height, width = colours.shape[:2]
+    step = max(1, radius // 4)
+    size = (-(-width // step), -(-height // step))
+    side = 2 * max(1, radius // step) + 1
+
+    def mean(planes: Floats) -> Floats:
+        few = cv2.resize(planes, size, interpolation=cv2.INTER_AREA)
+        smooth = cv2.resize(cv2.blur(few, (side, side)), (width, height))
+        return smooth.reshape(height, width, -1)
+
+    return (mean(colours * weights) + _LITTLE * otherwise) / (mean(weights) + _LITTLE)
