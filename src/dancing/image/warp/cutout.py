@@ -304,10 +304,11 @@ def _foreground(
 
     if not alpha.any():
         return picture
-    share = (alpha.astype(np.float32) / 255)[..., None]
+    share: Floats = (alpha.astype(np.float32) / np.float32(255))[..., None]
     colours = picture.astype(np.float32)
-    person = outside = colours
-    inside = np.broadcast_to((colours * share).sum((0, 1)) / share.sum(), colours.shape)
+    person: Floats = colours
+    outside: Floats = colours
+    inside: Floats = np.broadcast_to((colours * share).sum((0, 1)) / share.sum(), colours.shape)
     for radius in (max(8, round(10 * pixel)), max(2, round(pixel))):
         # Where there is none of either near, it is as it is farther around.
         inside = _around(person, share, inside, radius)
