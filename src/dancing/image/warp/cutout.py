@@ -339,7 +339,7 @@ def _unmixed(mixed: Floats, share: Floats, inside: Floats, outside: Floats) -> F
 
 
 def _around(colours: Floats, weights: Floats, otherwise: Floats, radius: int) -> Floats:
-    """The mean of colours (H, W, 3) in windows, by weights (H, W, 1), or otherwise, if all are 0."""
+    """Means of colours (H, W, 3) in windows, by weights (H, W, 1); otherwise, if all are 0."""
     import cv2
 
     height, width = colours.shape[:2]
