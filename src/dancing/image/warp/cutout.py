@@ -33,6 +33,8 @@ _AROUND = 12
 """Pixels of the coarse matte around the person that are looked at."""
 _WORK = 640
 """Pixels that the longer side has where the edge is searched for."""
+_BROAD = 1600
+"""Pixels that the longer side has where the mean colours around are taken."""
 _CELLS = 24
 """Cells of place along the longer side."""
 _BINS = 16
@@ -142,8 +144,10 @@ def _prior(matte: NDArray[np.uint8], points: NDArray[np.floating], pixel: float)
     person = (matte > 127).astype(np.uint8)
     inside = cv2.distanceTransform(person, cv2.DIST_L2, 3)
     outside = cv2.distanceTransform(1 - person, cv2.DIST_L2, 3)
+    # In pixels of the coarse matte; where nothing ends, OpenCV says the largest number there is.
+    distance = (inside - outside).clip(-8 * pixel, 8 * pixel) / pixel
     share = matte.astype(np.float32).clip(4, 251) / 255
-    prior = 0.5 * np.log(share / (1 - share)) + (0.4 * (inside - outside) / pixel).clip(-3, 3)
+    prior = 0.5 * np.log(share / (1 - share)) + (0.4 * distance).clip(-3, 3)
     # The coarse matte often misses thin limbs, hands and feet: there colours decide. They do where
     # it fills the gaps between fingers, too; skin is seldom like the scene, but shoes often are.
     limbs, hands = np.zeros_like(matte), np.zeros_like(matte)
@@ -175,10 +179,12 @@ def _hands(points: NDArray[np.floating]) -> Iterator[_Line]:
         hand = [arm.wrist, arm.pinky, arm.index_finger, arm.thumb]
         if seen[hand].all():
             palm = float(np.linalg.norm(places[hand[1:3]].mean(0) - places[arm.wrist]))
-            for knuckle in hand[1:3]:
-                reach = places[knuckle] - places[arm.wrist]
-                yield places[arm.wrist], places[knuckle] + 0.6 * reach, 0.4 * palm
-            yield places[arm.wrist], places[arm.thumb], 0.3 * palm
+            # Landmarks are on the knuckles, and on the thumb's last joint.
+            for joint, beyond, share in zip(
+                hand[1:], (0.6, 0.6, 0.3), (0.4, 0.4, 0.3), strict=True
+            ):
+                reach = places[joint] - places[arm.wrist]
+                yield places[arm.wrist], places[joint] + beyond * reach, share * palm
 
 
 def _whole(
@@ -301,26 +307,39 @@ def _foreground(
     After Forte, "Approximate Fast Foreground Colour Estimation", 2021, https://doi.org/10.1109/
     ICIP42928.2021.9506164.
     """
+    import cv2
 
     if not alpha.any():
         return picture
-    share: Floats = (alpha.astype(np.float32) / np.float32(255))[..., None]
-    colours = picture.astype(np.float32)
-    person: Floats = colours
-    outside: Floats = colours
-    inside: Floats = np.broadcast_to((colours * share).sum((0, 1)) / share.sum(), colours.shape)
-    for radius in (max(8, round(10 * pixel)), max(2, round(pixel))):
+    height, width = alpha.shape
+    scale = min(1.0, _BROAD / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    colours: Floats = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    share: Floats = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    share = share[..., None] / np.float32(255)
+    person = outside = colours
+    inside = np.broadcast_to((colours * share).sum((0, 1)) / share.sum(), colours.shape)
+    for radius in (max(8, round(10 * pixel * scale)), max(2, round(pixel * scale))):
         # Where there is none of either near, it is as it is farther around.
         inside = _around(person, share, inside, radius)
         outside = _around(outside, 1 - share, outside, radius)
-        person = inside + share * (colours - share * inside - (1 - share) * outside)
-        person = person.clip(0, 255)
-    return np.where(share == 1, picture, (person + 0.5).astype(np.uint8))
+        person = _unmixed(colours, share, inside, outside)
+    rim = alpha < 255
+    inside, outside = (cv2.resize(planes, (width, height))[rim] for planes in (inside, outside))
+    share = alpha[rim].astype(np.float32)[:, None] / np.float32(255)
+    colour = picture.copy()
+    person = _unmixed(picture[rim].astype(np.float32), share, inside, outside)
+    colour[rim] = (person + 0.5).astype(np.uint8)
+    return colour
+
+
+def _unmixed(mixed: Floats, share: Floats, inside: Floats, outside: Floats) -> Floats:
+    """The person's colours, of what is mixed of the person's and the scene's that are near."""
+    return (inside + share * (mixed - share * inside - (1 - share) * outside)).clip(0, 255)
 
 
 def _around(colours: Floats, weights: Floats, otherwise: Floats, radius: int) -> Floats:
-    """The mean of colours (H, W, 3) in windows, by weights (H, W, 1); otherwise where there are
-    none."""
+    """Means of colours (H, W, 3) in windows, by weights (H, W, 1); otherwise, if all are 0."""
     import cv2
 
     height, width = colours.shape[:2]

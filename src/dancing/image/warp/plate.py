@@ -81,15 +81,22 @@ def _hidden(alpha: NDArray[np.uint8], rim: int) -> Flags:
     def disc(across: int, down: int) -> NDArray[np.uint8]:
         return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * across + 1, 2 * down + 1))
 
-    person = (alpha > _TRACE).astype(np.uint8)
+    # Wide discs are slow on large pictures.
+    height, width = alpha.shape
+    step = max(1, rim // 4)
+    rim = -(-rim // step)
+    size = (-(-width // step), -(-height // step))
+    trace = (alpha > _TRACE).astype(np.float32)
+    person = (cv2.resize(trace, size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
     rows = np.flatnonzero(person.any(1))
     feet = person.copy()
-    feet[: rows[-1] - 5 * rim] = 0
+    feet[: max(rows[-1] - 5 * rim, 0)] = 0
     hidden = cv2.dilate(person, disc(rim, rim)) | cv2.dilate(feet, disc(3 * rim, round(1.5 * rim)))
     # Beyond the border there is none of the person.
     apart = np.pad(hidden, 3 * rim)
     closed = cv2.morphologyEx(apart, cv2.MORPH_CLOSE, disc(2 * rim, 2 * rim))
-    return closed[3 * rim : -3 * rim, 3 * rim : -3 * rim] > 0
+    closed = closed[3 * rim : -3 * rim, 3 * rim : -3 * rim].astype(np.float32)
+    return cv2.resize(closed, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
 
 
 def _detailed(picture: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> Floats:
