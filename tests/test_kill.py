@@ -284,7 +284,7 @@ def test_generate_at_random_moments(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_prepare_at_random_moments(tmp_path, jobs):
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("onnx")
     shutil.copy(AVA, tmp_path / "again.mp4")
     target = Target(tmp_path / "d.h5", whole_dataset, beside=["again.mp4"])
     struck(target, ("prepare", AVA, tmp_path / "again.mp4", "-o", target.result, "--jobs", jobs))
@@ -345,7 +345,7 @@ def test_train_and_export_at_random_moments(data, tmp_path, stage):
 
 @pytest.mark.slow
 def test_learn_at_random_moments(tmp_path):
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("onnx")
     film = tmp_path / "kai.mp4"
     dancing("generate", EXAMPLE, "-o", film, "--dancer", "kai", "--duration", 10)
     target = Target(tmp_path / "me", whole_bundle, beside=["kai.mp4", "me.learning"])
