@@ -154,7 +154,7 @@ def test_a_dance_can_be_stopped(visit, server):
     page = visit()
     dance(page, 14)
     page.get_by_role("button", name="Stop", exact=True).first.click()
-    expect(page.locator(".step").first).to_contain_text("Stopped")
+    expect(page.locator(".step").first).to_contain_text("Stopped", timeout=SECONDS)
     expect(page.locator("#go")).to_be_enabled()
     until(lambda: server.jobs() == before, 30)
 
