@@ -1,4 +1,4 @@
-"""Photos of a rendered person before a wall."""
+"""Pictures of rendered people: dancing, and in photos before a wall."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from dancing.body.poses import PoseSequence
 from dancing.image.dancer import Dancer
 from dancing.media.video import resize
 from dancing.motion.choreographer import Choreographer
 from dancing.music.song import load_song
+from dancing.pipeline import generate
 from media import EXAMPLE
 
 
@@ -20,6 +22,16 @@ def somebody():
     (picture,) = dancer(dancer.fit(poses)[:1], background="transparent")
     rows, columns = (np.flatnonzero((picture[..., 3] > 127).any(axis)) for axis in (1, 0))
     return picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def ava_dances(folder):
+    """Landmarks (T, 33, 2) in pixels of ava's dance, and ava in them, (T, H, W, 4)."""
+    poses = folder / "poses.npz"
+    generate(EXAMPLE, poses, duration=3)
+    dancer = Dancer("ava")
+    sequence = PoseSequence.load(poses)
+    frames = np.stack(list(dancer(sequence, background="transparent")))
+    return dancer.in_view(sequence.landmarks) * dancer.size, frames
 
 
 def room(width, height, seed=0):
@@ -54,3 +66,8 @@ def turned(path, picture):
     exif = Image.Exif()
     exif[0x112] = 6
     return save(path, np.rot90(picture), exif=exif, quality=95)
+
+
+def portrait(path, figure):
+    """A portrait of somebody, as a phone stores it."""
+    return turned(path, stand(room(720, 960), figure, 380, 900))

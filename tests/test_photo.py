@@ -23,7 +23,7 @@ from dancing.media.video import resize
 from dancing.motion.choreographer import Choreographer
 from dancing.music.song import load_song
 from media import EXAMPLE, Recorder, dancing, read_video
-from photos import room, save, somebody, stand, turned
+from photos import portrait, room, save, somebody, stand
 from puppet import a_walk
 
 FILES = {"card.json", "plate.png", "preview.png", "reference_00.png"}
@@ -39,8 +39,7 @@ def figure():
 @pytest.fixture(scope="module")
 def photo(figure, tmp_path_factory):
     """A portrait, as a phone stores it."""
-    upright = stand(room(720, 960), figure, 380, 900)
-    return turned(tmp_path_factory.mktemp("photo") / "me.jpg", upright)
+    return portrait(tmp_path_factory.mktemp("photo") / "me.jpg", figure)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from dancing.studio.jobs import AbandonedError, Job, Workspace
 from dancing.studio.limits import Limits
 from dancing.studio.server import access
 from media import EXAMPLE, clicks, command, dancing, read_video, write_wav
-from photos import room, save, somebody, stand, turned
+from photos import portrait, room, save, somebody, stand
 from studio import fetch, studio, until
 from videos import AVA, write_video
 
@@ -319,8 +319,7 @@ def figure():
 @pytest.fixture(scope="module")
 def photo(figure, tmp_path_factory):
     """A portrait, as a phone stores it."""
-    picture = stand(room(720, 960), figure, 380, 900)
-    return turned(tmp_path_factory.mktemp("photo") / "at home.jpg", picture)
+    return portrait(tmp_path_factory.mktemp("photo") / "at home.jpg", figure)
 
 
 def test_a_photo_is_learned_from(client, photo, figure, tmp_path):

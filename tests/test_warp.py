@@ -4,27 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
-from dancing.body.poses import PoseSequence
 from dancing.body.skeleton import ANKLES, HIPS, KNEES
-from dancing.image.dancer import Dancer
 from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
 from dancing.image.warp.painter import paint
-from dancing.pipeline import generate
-from media import EXAMPLE
+from photos import ava_dances
 
 REST = 50
 
 
 @pytest.fixture(scope="module")
 def dance(tmp_path_factory):
-    """Landmarks (T, 33, 2) in pixels of ava's dance, and ava in them, (T, H, W, 4)."""
-    poses = tmp_path_factory.mktemp("warp") / "poses.npz"
-    generate(EXAMPLE, poses, duration=3)
-    dancer = Dancer("ava")
-    sequence = PoseSequence.load(poses)
-    frames = np.stack(list(dancer(sequence, background="transparent")))
-    return dancer.in_view(sequence.landmarks) * dancer.size, frames
+    return ava_dances(tmp_path_factory.mktemp("warp"))
 
 
 @pytest.fixture(scope="module")

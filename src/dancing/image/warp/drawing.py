@@ -51,8 +51,10 @@ def drawn(
     columns, rows = (high - low).tolist()
     # Cells' middles are whole numbers.
     corners = (moved / stride - low - 0.5)[triangles]
-    owner = _owners(corners, columns, rows)
-    maps = _maps(corners, (places - 0.5)[triangles])
+    edges = corners[:, 1:] - corners[:, :1]
+    area = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
+    owner = _owners(corners, edges, area, columns, rows)
+    maps = _maps(corners, edges, area, (places - 0.5)[triangles])
     y, x = np.mgrid[:rows, :columns]
     origin = np.where((owner >= 0)[..., None], _mapped(maps[owner], x, y), 0).astype(np.float32)
     # Around the mesh its places go on, so that they can be interpolated up to its edge.
@@ -74,10 +76,17 @@ def drawn(
     )
 
 
-def _owners(corners: Points, columns: int, rows: int) -> NDArray[np.intp]:
-    """Which triangle (3, 2) of (M, 3, 2) each cell (rows, columns) lies in, the last one; or -1.
+def _owners(
+    corners: Points, edges: Points, area: Points, columns: int, rows: int
+) -> NDArray[np.intp]:
+    """Which triangle each cell (rows, columns) lies in, the last one; or -1.
 
     Barycentric coordinates of all cells in a square around each triangle.
+
+    Args:
+        corners: (M, 3, 2) of the triangles, in cells.
+        edges: (M, 2, 2) from the first corner to the others.
+        area: (M,) their cross product.
     """
     owner = np.full((rows, columns), -1)
     first = np.ceil(corners.min(1) - _NEARLY).astype(int)
@@ -85,8 +94,6 @@ def _owners(corners: Points, columns: int, rows: int) -> NDArray[np.intp]:
     # Stretched triangles have larger squares; few are.
     squares = 2 ** np.ceil(np.log2(across.max(1).clip(1))).astype(int)
     squares[(across <= 0).any(1)] = 0
-    edges = corners[:, 1:] - corners[:, :1]
-    area = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
     squares[np.abs(area) < _FLAT] = 0
     for side in np.unique(squares[squares > 0]):
         these = np.flatnonzero(squares == side)
@@ -104,14 +111,13 @@ def _owners(corners: Points, columns: int, rows: int) -> NDArray[np.intp]:
     return owner
 
 
-def _maps(corners: Points, places: Points) -> Points:
+def _maps(corners: Points, edges: Points, area: Points, places: Points) -> Points:
     """(M, 2, 3) from the cells (x, y, 1) of each triangle to where they come from.
 
     Args:
-        corners, places: (M, 3, 2) of its corners.
+        corners, edges, area: as of `_owners`.
+        places: (M, 3, 2) where the corners come from.
     """
-    edges = corners[:, 1:] - corners[:, :1]
-    area = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
     area = np.where(np.abs(area) < _FLAT, np.inf, area)[:, None]
     sides = places[:, 1:] - places[:, :1]
     across = (sides[:, 0] * edges[:, 1, 1:] - sides[:, 1] * edges[:, 0, 1:]) / area
@@ -168,14 +174,19 @@ def lay_over(
     corner: tuple[int, int],
     opacity: float = 1.0,
 ) -> None:
-    """Lay pixels (h, w, 4), multiplied by alpha, over a canvas (H, W, 4) of the same kind."""
+    """Lay pixels (h, w, 4), multiplied by alpha, over a canvas.
+
+    Args:
+        canvas: (H, W, 4) of the same kind, or (H, W, 3) without alpha; changed.
+    """
     import cv2
 
     if opacity < 1:
         pixels = cv2.convertScaleAbs(pixels, alpha=opacity)
-
     height, width = pixels.shape[:2]
     box = canvas[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
-    rest = cv2.merge([255 - pixels[..., 3]] * 4)
+    rest = cv2.merge([255 - pixels[..., 3]] * box.shape[2])
     cv2.multiply(box, rest, dst=rest, scale=1 / 255)
+    if box.shape[2] == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
     box[:] = cv2.add(pixels, rest)

@@ -105,7 +105,8 @@ class _Cutter:
         self._places = np.stack([x, y], -1)
         offset = self._places - figure.hips
         self._up = offset @ figure.up / figure.torso
-        self._beside = np.abs(offset @ figure.across) / figure.torso
+        self._across = offset @ figure.across / figure.torso
+        self._beside = np.abs(self._across)
         # (4, 3, rows, columns) distances to the limbs' bones, in their radii
         self._bones = np.array([self._to_bones(limb) for limb in range(len(LIMBS))])
         self._labels = self._told_apart()
@@ -113,6 +114,11 @@ class _Cutter:
         if self._hem:
             below_trunk = (self._labels > N_ARMS) & (-self._up < self._hem)
             self._labels[below_trunk] = _BODY
+
+    def _from(self, place: Points) -> Points:
+        """Distances from a place."""
+        found: Points = np.hypot(*np.moveaxis(self._places - place, -1, 0))
+        return found
 
     def _to_bones(self, limb: int) -> Points:
         joints = self._figure.chains[limb].copy()
@@ -142,7 +148,7 @@ class _Cutter:
             length(figure.points[EARS[0]] - figure.points[EARS[1]]), 0.35 * figure.torso
         )
         above = middle - [0, 0.15 * radius]
-        head = np.hypot(*np.moveaxis(self._places - above, -1, 0)) / radius
+        head = self._from(above) / radius
         neck = to_segment(self._places, figure.shoulders, middle) / (_NECK * figure.torso)
         body = np.minimum(np.minimum(trunk, head), neck)
         limbs = self._bones.min(1)
@@ -171,7 +177,7 @@ class _Cutter:
         mask[self._solid & (near < _SURELY)] = cv2.GC_FGD
         roots = self._figure.chains[:N_ARMS, 0]
         for root in roots:
-            at_root = np.hypot(*np.moveaxis(self._places - root, -1, 0)) < 0.25 * self._figure.torso
+            at_root = self._from(root) < 0.25 * self._figure.torso
             fixed = at_root & self._solid
             mask[fixed] = np.where(np.isin(labels[fixed], (1, 2)), cv2.GC_FGD, cv2.GC_BGD)
         picture = self._small.copy()
@@ -239,8 +245,7 @@ class _Cutter:
         row &= ~np.isin(self._labels, (1, 2))
         if not row.any():
             return 0.0
-        along = (self._places - self._figure.hips) @ self._figure.across / self._figure.torso
-        return float(np.ptp(along[row]))
+        return float(np.ptp(self._across[row]))
 
     def _cell(self, place: Points) -> tuple[int, int]:
         column, row = place * self._size / self._alpha.shape[::-1]
@@ -259,7 +264,7 @@ class _Cutter:
             real |= (self._labels > N_ARMS) & (self._up > -0.18)
         for limb in range(N_ARMS):
             root = figure.chains[limb][0]
-            at_root = np.hypot(*np.moveaxis(self._places - root, -1, 0)) < _SHOULDER * figure.torso
+            at_root = self._from(root) < _SHOULDER * figure.torso
             real |= at_root & (self._labels == 1 + limb)
         colour, alpha = self._filled(body, real, hull & arms)
         made: dict[Part, Layer] = {}
@@ -282,14 +287,13 @@ class _Cutter:
 
     def _seen_half(self, body: Mask) -> Points:
         """How far it is seen to reach at this height or a little above or below, on this side."""
-        signed = (self._places - self._figure.hips) @ self._figure.across
         level = np.clip(((self._up + 0.5) * 50).astype(int), 0, 99)
         reach = np.zeros((2, 100))
         for side in (0, 1):
-            these = body & ((signed > 0) == bool(side))
+            these = body & ((self._across > 0) == bool(side))
             np.maximum.at(reach[side], level[these], self._beside[these])
         reach = maximum_filter1d(reach, 15, axis=1)
-        found: Points = reach[(signed > 0).astype(int), level]
+        found: Points = reach[(self._across > 0).astype(int), level]
         return found
 
     def _add_limb(self, made: dict[Part, Layer], limb: int) -> None:
@@ -298,7 +302,7 @@ class _Cutter:
         mine = self._labels == 1 + limb
         near = self._bones[limb]
         joints = figure.chains[limb]
-        root = np.hypot(*np.moveaxis(self._places - joints[0], -1, 0))
+        root = self._from(joints[0])
         real = mine.copy()
         if not is_arm and not self._hem:
             real |= (self._labels == _BODY) & (root < _HIP * figure.torso) & (self._up < 0.05)
@@ -308,7 +312,7 @@ class _Cutter:
             past = np.where(lower < 1, 1.0, upper - lower)
         else:
             past = past_joint(self._places, joints[:3]) / radius
-        at_joint = np.hypot(*np.moveaxis(self._places - joints[1], -1, 0))
+        at_joint = self._from(joints[1])
         both = (at_joint < 1.1 * radius) & (np.abs(past) < _JOINT)
         behind: Mask
         if is_arm:

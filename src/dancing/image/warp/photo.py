@@ -115,7 +115,7 @@ def learn(files: Sequence[Path], output: Path, listener: Listener) -> list[str]:
         raise DancingError(
             f"{sights[0].path}: shows the person from behind; begin with one from the front"
         )
-    write_bundle(_files(sights, output.stem, listener, notes), output)
+    write_bundle(_files(sights, output.stem, listener), output)
     return notes
 
 
@@ -346,9 +346,7 @@ def _of_person(alpha: Picture, matte: Picture) -> Picture:
     return np.where(np.isin(labels, own), alpha, 0).astype(np.uint8)
 
 
-def _files(
-    sights: Sequence[Sight], name: str, listener: Listener, notes: list[str]
-) -> dict[str, bytes]:
+def _files(sights: Sequence[Sight], name: str, listener: Listener) -> dict[str, bytes]:
     """The files of a bundle, card included."""
     first = sights[0]
     body = measured(first.points, first.size[1])

@@ -11,9 +11,10 @@ from dancing.body.poses import torso_length
 from dancing.body.retarget import proportions
 from dancing.body.skeleton import HEELS, TOES
 from dancing.image.background import Background
-from dancing.image.compositing import SHADE_STRIDE, darken
+from dancing.image.compositing import SHADE_STRIDE, darken, within
 from dancing.image.warp.card import Card
 from dancing.image.warp.choice import Chooser
+from dancing.image.warp.drawing import lay_over
 from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
 from dancing.image.warp.painter import paint
@@ -159,18 +160,12 @@ def _shade(pose: Figure, size: tuple[int, int]) -> NDArray[np.float32]:
 
 def _laid_over(frame: NDArray[np.uint8], person: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A frame (H, W, 3), or an empty one (H, W, 4), with a person over it, straight alpha."""
-    import cv2
-
     if frame.shape[2] == 4:
         alpha = np.maximum(person[..., 3:], 1).astype(np.uint16)
         return np.dstack(
             [(person[..., :3] * np.uint16(255) // alpha).astype(np.uint8), person[..., 3]]
         )
-    columns = np.flatnonzero(person[..., 3].any(0))
-    rows = np.flatnonzero(person[..., 3].any(1))
-    if len(rows):
-        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        rest = 255 - person[box][..., 3]
-        rest = cv2.multiply(frame[box], cv2.merge([rest] * 3), scale=1 / 255)
-        frame[box] = cv2.add(cv2.cvtColor(person[box], cv2.COLOR_RGBA2RGB), rest)
+    seen, corner = within(person, np.zeros(2, np.int64), frame.shape[1::-1])
+    if seen.size:
+        lay_over(frame, seen, corner)
     return frame
