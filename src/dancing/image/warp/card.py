@@ -21,11 +21,14 @@ from dancing.body.skeleton import (
 )
 from dancing.card import numbers
 from dancing.image.card import ImageCard
+from dancing.image.warp.refining import CHANNELS
 from dancing.onnx_check import Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+TURNS = 60.0
+"""Degrees by which somebody may turn who was photographed from the front."""
 POINT = 6
 """Numbers of a landmark: x, y in pixels, visibility, and x, y, z in metres."""
 _SIDES = (16, 4096)
@@ -70,7 +73,7 @@ class ReferenceCard:
 
 @dataclass(frozen=True, kw_only=True)
 class Card(ImageCard):
-    """The card of a `warp` model, which has no ONNX file.
+    """The card of a `warp` model.
 
     Attributes:
         margin: left, top, right and bottom, pixels of a frame by which the person reaches beyond
@@ -101,13 +104,17 @@ class Card(ImageCard):
 
     @property
     def inputs(self) -> dict[str, Tensor]:
-        """Of an ONNX model: there is none."""
-        return {}
+        """Of the network; see `refining.Refiner`."""
+        return {"sketch": Tensor("uint8", (1, "height", "width", CHANNELS))}
 
     @property
     def outputs(self) -> dict[str, Tensor]:
-        """Of an ONNX model: there is none."""
-        return {}
+        """Of the network."""
+        return {
+            "own": Tensor("uint8", (1, "height", "width", 4)),
+            "keep": Tensor("uint8", (1, "height", "width")),
+            "flow": Tensor("float32", (1, "rows", "columns", 2)),
+        }
 
 
 def unseen(points: NDArray[np.floating[Any]], size: tuple[int, int]) -> list[str]:

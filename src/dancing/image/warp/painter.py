@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,12 +23,26 @@ _SIDEWAYS = 0.45  # torso lengths between shoulders: of less, one arm is behind 
 _LIFTED = 0.35  # torso lengths between ankles: of more, the higher foot is in front
 
 
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A person in a pose.
+
+    Attributes:
+        canvas: (height, width, 4) uint8, colours multiplied by alpha.
+        layers: what was laid over each other, from back to front: the part, its pixels (h, w, 4),
+            and their left and top.
+    """
+
+    canvas: NDArray[np.uint8]
+    layers: list[tuple[Part, NDArray[np.uint8], tuple[int, int]]]
+
+
 def paint(
     layers_of: Callable[[Part], Sequence[tuple[Layer, float]]],
     pose: Figure,
     skirt: bool,
     size: tuple[int, int],
-) -> NDArray[np.uint8]:
+) -> Painted:
     """The person in a pose.
 
     Args:
@@ -35,19 +50,18 @@ def paint(
         pose: in pixels of the picture.
         skirt: cloth hangs over the legs.
         size: (width, height) of the picture.
-
-    Returns:
-        (height, width, 4), colours multiplied by alpha.
     """
     stride = max(1, round(pose.torso / _CELLS))
     canvas = np.zeros((size[1], size[0], 4), np.uint8)
+    layers = []
     for part in _order(pose, skirt):
         for layer, opacity in layers_of(part):
             moved = layer.skin(pose)
             found = drawn(layer.pixels, layer.places, moved, layer.triangles, size, stride)
             if found is not None:
                 lay_over(canvas, *found, opacity)
-    return canvas
+                layers.append((part, *found))
+    return Painted(canvas, layers)
 
 
 def _order(pose: Figure, skirt: bool) -> list[Part]:

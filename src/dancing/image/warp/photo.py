@@ -23,7 +23,7 @@ from dancing.errors import DancingError
 from dancing.files import temporary_folder
 from dancing.image.compositing import lay_over, within
 from dancing.image.warp import footage
-from dancing.image.warp.card import Card, unseen
+from dancing.image.warp.card import TURNS, Card, unseen
 from dancing.image.warp.cutout import cut_out
 from dancing.image.warp.framing import Frame, framed, margins, measured, yaw
 from dancing.image.warp.plate import extended, filled
@@ -45,8 +45,6 @@ AGREEMENT = (
     "a dancer made from photos or videos holds pictures of the person; "
     "go on only if the person agrees"
 )
-TURNS = 60.0
-"""Degrees by which somebody may turn who was photographed from the front."""
 _MOST_PEOPLE = 5
 _SMALLEST = 120  # pixels of a person that can be drawn from
 _SMALL = 0.5  # of the photo's height: a smaller person is looked at again, from nearer

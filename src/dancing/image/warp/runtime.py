@@ -17,8 +17,9 @@ from dancing.image.warp.choice import Chooser
 from dancing.image.warp.drawing import lay_over
 from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
-from dancing.image.warp.painter import paint
+from dancing.image.warp.painter import Painted, paint
 from dancing.image.warp.reference import Reference, read_plate, read_references
+from dancing.image.warp.refining import Refiner
 from dancing.media.video import ahead
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Runtime:
     """Draws a person with a `warp` model.
 
     Args:
-        run: not used: there is no network.
+        run: the network; see `refining.Refiner`.
         card: what the bundle says of the model.
         file: the content of a file of the bundle, by name.
 
@@ -60,6 +61,7 @@ class Runtime:
         self.margin = card.margin
         self.scene = Background(read_plate(card, file))
         self._references = read_references(card, file)
+        self._refine = Refiner(run)
 
     def __call__(
         self,
@@ -81,7 +83,7 @@ class Runtime:
         chooser = Chooser(references, [one.points[:, 2] for one in self._references])
         scale = _Scale(self._card, standing, size)
 
-        def drawn() -> Iterator[tuple[Figure, NDArray[np.uint8]]]:
+        def painted() -> Iterator[tuple[Figure, Painted]]:
             for batch in batches:
                 points = batch * np.array(size, np.float32)
                 torso = scale(batch)
@@ -91,7 +93,8 @@ class Runtime:
                     yield pose, paint(chooser.layers_of, pose, chooser.skirt, size)
 
         frames = scene.frames(*size)
-        for pose, person in ahead(drawn(), 8):
+        for pose, rough in ahead(painted(), 8):
+            person = self._refine(rough, pose)
             frame = next(frames).copy()
             if scene.shaded:
                 darken(frame, _shade(pose, size), size)

@@ -1,0 +1,152 @@
+"""Mend a painted person with a small network that works at a low resolution.
+
+Of what was painted the network sees a small picture. It returns how far to move its pixels, which
+to keep, and a picture of its own that shows where they are not kept: at joints, at outlines, where
+no reference shows the person. Detail remains that of the references, at their resolution; moving
+and keeping are done at the picture's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dancing.body.skeleton import EARS, EYES, MOUTH, NOSE
+from dancing.image.warp.choice import N_GROUPS, group_of
+from dancing.image.warp.drawing import lay_over
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dancing.image.warp.figure import Figure
+    from dancing.image.warp.painter import Painted
+
+TORSO = 64
+"""Pixels of a torso, about, in the picture that the network sees."""
+N_LINES = 6
+CHANNELS = 4 + N_GROUPS + N_LINES
+MULTIPLE = 16
+"""Of which the sides of that picture are multiples."""
+_LEAST = 0.7  # of `TORSO`: people who are smaller are left as they are
+_AROUND = 5  # pixels around the person, in which it may grow
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """What the network sees of a painted person.
+
+    Attributes:
+        pixels: (h, w, `CHANNELS`) uint8: red, green and blue multiplied by alpha, alpha; what each
+            of the groups of `dancing.image.warp.choice` covers; lines between landmarks: along
+            each limb, along hands and feet, in the face.
+        corner: left and top in the picture, in the picture's pixels.
+        cell: the picture's pixels on a side of one of these.
+    """
+
+    pixels: NDArray[np.uint8]
+    corner: tuple[int, int]
+    cell: int
+
+
+def sketch(painted: Painted, pose: Figure) -> Sketch | None:
+    """What the network sees; None of a person too small for it, or of nobody."""
+    import cv2
+
+    cell = max(1, round(pose.torso / TORSO))
+    if not painted.layers or pose.torso < _LEAST * TORSO:
+        return None
+    corners = np.array([corner for _, _, corner in painted.layers])
+    ends = corners + [pixels.shape[1::-1] for _, pixels, _ in painted.layers]
+    low = corners.min(0) // cell - _AROUND
+    size = -(-ends.max(0) // cell) + _AROUND - low
+    columns, rows = (-(-size // MULTIPLE) * MULTIPLE).tolist()
+    left, top = (low * cell).tolist()
+    pixels = np.zeros((rows, columns, CHANNELS), np.uint8)
+    pixels[..., :4] = _shrunk(window(painted.canvas, left, top, columns * cell, rows * cell), cell)
+    for part, found, corner in painted.layers:
+        # In whole cells
+        first = (np.array(corner) - [left, top]) // cell
+        offset = np.array(corner) - [left, top] - first * cell
+        count = -(-(offset + found.shape[1::-1]) // cell)
+        covered = window(found[..., 3], *(-offset).tolist(), *(count * cell).tolist())
+        place = pixels[first[1] : first[1] + count[1], first[0] : first[0] + count[0]]
+        group = place[..., 4 + group_of(part)]
+        np.maximum(group, _shrunk(covered, cell), out=group)
+    points = (pose.points - [left, top]) / cell
+    chains = (pose.chains - [left, top]) / cell
+    face = [points[list(pair)] for pair in (EYES, MOUTH)]
+    ears = points[EARS]
+    strokes = [
+        *[[chain[:3]] for chain in chains],
+        [chain[2:] for chain in chains],
+        [*face, np.array([ears[0], points[NOSE], ears[1]])],
+    ]
+    for channel, lines in enumerate(strokes, 4 + N_GROUPS):
+        canvas = np.zeros((rows, columns), np.uint8)
+        fixed = [np.rint(line * 16 - 8).clip(-(2**20), 2**20).astype(np.int32) for line in lines]
+        cv2.polylines(canvas, fixed, False, 255, 2, cv2.LINE_AA, 4)
+        pixels[..., channel] = canvas
+    return Sketch(pixels, (left, top), cell)
+
+
+class Refiner:
+    """Mends painted people.
+
+    Args:
+        run: the network: `sketch` (1, h, w, `CHANNELS`) uint8 to `own` (1, h, w, 4) uint8, colours
+            multiplied by alpha, `keep` (1, h, w) uint8 and `flow` (1, h / 4, w / 4, 2) float32, how
+            far away, in pixels of the sketch, each comes from.
+    """
+
+    def __init__(self, run: Callable[..., list[NDArray[Any]]]) -> None:
+        self._run = run
+
+    def __call__(self, painted: Painted, pose: Figure) -> NDArray[np.uint8]:
+        """The mended person (height, width, 4), colours multiplied by alpha."""
+        import cv2
+
+        seen = sketch(painted, pose)
+        if seen is None:
+            return painted.canvas
+        own, keep, flow = (one[0] for one in self._run({"sketch": seen.pixels[None]}))
+        cell, (left, top) = seen.cell, seen.corner
+        rows, columns = (side * cell for side in keep.shape)
+        person = window(painted.canvas, left, top, columns, rows)
+        source = cv2.resize(flow * np.float32(cell), (columns, rows))
+        source += np.dstack(np.meshgrid(*map(np.arange, (columns, rows)))).astype(np.float32)
+        person = cv2.remap(person, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        kept = cv2.resize(keep, (columns, rows))
+        cv2.multiply(person, cv2.merge([kept] * 4), dst=person, scale=1 / 255)
+        mended = cv2.resize(own, (columns, rows))
+        lay_over(mended, person, (0, 0))
+        height, width = painted.canvas.shape[:2]
+        return window(mended, -left, -top, width, height)
+
+
+def window(
+    pixels: NDArray[np.uint8], left: int, top: int, width: int, height: int
+) -> NDArray[np.uint8]:
+    """A part of a picture, zero where it reaches beyond it."""
+    import cv2
+
+    inside = pixels[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
+    before = max(0, -top), max(0, -left)
+    after = height - before[0] - inside.shape[0], width - before[1] - inside.shape[1]
+    if not inside.size:
+        return np.zeros((height, width, *pixels.shape[2:]), np.uint8)
+    found = cv2.copyMakeBorder(
+        inside, before[0], after[0], before[1], after[1], cv2.BORDER_CONSTANT, value=0
+    )
+    return found.astype(np.uint8, copy=False)
+
+
+def _shrunk(pixels: NDArray[np.uint8], cell: int) -> NDArray[np.uint8]:
+    """The mean of each square of so many pixels."""
+    import cv2
+
+    height, width = (side // cell for side in pixels.shape[:2])
+    found = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return found.astype(np.uint8, copy=False)

@@ -1,0 +1,205 @@
+"""The network of `warp` in training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dancing.card import read
+from dancing.data.dataset import Clip
+from dancing.errors import DancingError
+from dancing.image.card import PLATE, PREVIEW
+from dancing.image.data import empty_scene, person_margin, picture_size
+from dancing.image.data import usable as with_pictures
+from dancing.image.warp.card import TURNS, Card
+from dancing.image.warp.config import Config
+from dancing.image.warp.data import Person, Sketches
+from dancing.image.warp.losses import Discriminators, losses, varied
+from dancing.image.warp.network import Deployed, Generator, mended
+from dancing.image.warp.reference import Reference, files_of
+from dancing.image.warp.refining import CHANNELS
+from dancing.training.module import TrainingModule, moving_average
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BATCH_SIZE, EPOCHS = 8, 30
+_EXAMPLES = 8
+_CALIBRATED = 12
+
+
+class Training(TrainingModule):
+    """The GAN in training. Batches: see `data.Sketches`."""
+
+    config: Config
+
+    def __init__(self, config: Config, origin: dict[str, Any]) -> None:
+        super().__init__(config, origin)
+        self.automatic_optimization = False
+        self.generator = Generator(config).to(memory_format=torch.channels_last)
+        self.discriminators = Discriminators()
+        self.averaged = moving_average(self.generator, config.ema_decay)
+        self._examples: dict[str, torch.Tensor] = {}
+
+    def training_step(self, batch: dict[str, torch.Tensor], step: int) -> None:
+        config = self.config
+        optimise_g, optimise_d = self.optimizers()  # type: ignore[attr-defined]
+        progress = self.shared_progress()
+        factor = min(1.0, (self.averaged.n_averaged.item() + 1) / config.warm_up_steps)
+        factor *= min(1.0, config.final_rate_factor + (1 - progress) / config.falling_part)
+        for group in optimise_g.param_groups:
+            group["lr"] = config.learning_rate * factor
+        sketches, true = varied(
+            _unit_range(batch["sketch"]), _unit_range(batch["true"]), self.random(step)
+        )
+        judged = self.discriminators if progress >= config.adversarial_from else None
+        loss, loss_d, parts = losses(self.generator, judged, sketches, true, config)
+        optimise_g.zero_grad()
+        self.manual_backward(loss)
+        nn.utils.clip_grad_norm_(self.generator.parameters(), config.gradient_clip)
+        optimise_g.step()
+        if loss_d is not None:
+            parts["discriminators"] = loss_d
+            optimise_d.zero_grad()
+            self.manual_backward(loss_d)
+            optimise_d.step()
+        self.averaged.update_parameters(self.generator)
+        self.log_dict({f"train_{name}": value for name, value in parts.items()})
+
+    def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
+        found, true = self._found(batch), _unit_range(batch["true"])
+        self.log("val_l1", (found - true).abs().mean(), prog_bar=True)
+        if index == 0:
+            self._examples = batch
+
+    def on_train_batch_start(self, batch: dict[str, torch.Tensor], _: int) -> None:
+        # Until there are some of the validation.
+        self._examples = self._examples or batch
+
+    def _found(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        sketches = _unit_range(batch["sketch"])
+        return mended(sketches[:, :4], *self.averaged.module(sketches))
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        config = self.config
+        return [
+            torch.optim.Adam(self.generator.parameters(), config.learning_rate, (0.9, 0.99)),
+            torch.optim.Adam(
+                self.discriminators.parameters(), config.discriminator_learning_rate, (0.5, 0.999)
+            ),
+        ]
+
+    def figure(self) -> NDArray[np.uint8]:
+        """Up to eight people: painted, mended, true."""
+        batch = {name: value[:_EXAMPLES] for name, value in self._examples.items()}
+        rows = [_unit_range(batch["sketch"])[:, :4], self._found(batch), _unit_range(batch["true"])]
+        seen = [row[:, :3] + 0.5 * (1 - row[:, 3:]) for row in rows]
+        picture = torch.cat([torch.cat(list(row), 2) for row in seen], 1)
+        return (picture * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy()
+
+    def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], list[str]]:
+        generator: Generator = copy.deepcopy(self.averaged.module)  # type: ignore[assignment]
+        example = torch.zeros(1, 64, 48, CHANNELS, dtype=torch.uint8)
+        return Deployed(generator).eval(), {"sketch": example}, ["own", "keep", "flow"]
+
+    def dynamic_axes(self) -> dict[str, dict[int, str]]:
+        sides = {1: "height", 2: "width"}
+        return {"sketch": sides, "own": sides, "keep": sides, "flow": {1: "rows", 2: "columns"}}
+
+    def calibration(self) -> list[dict[str, NDArray[Any]]]:
+        return [{"sketch": one[None].numpy()} for one in self.origin["sketches"]]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        parts = {"generator": self.averaged.module, "discriminators": self.discriminators}
+        return {
+            f"{part}.{name}": value
+            for part, module in parts.items()
+            for name, value in module.state_dict().items()
+        }
+
+    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
+        for name in ("generator", "discriminators"):
+            own = {
+                key.partition(".")[2]: value
+                for key, value in weights.items()
+                if key.startswith(f"{name}.")
+            }
+            getattr(self, name).load_state_dict(own)
+        self.averaged.module.load_state_dict(self.generator.state_dict())
+
+    def card(self) -> Card:
+        reference = self._reference()
+        plate = self.origin["plate"]
+        own = {
+            "size": self.origin["size"],
+            "view": [0.0, 0.0, 1.0, 1.0],
+            "turns": TURNS,
+            "margin": self.origin["margin"],
+            "plate": [plate.shape[1], plate.shape[0]],
+            "references": [
+                {"size": list(reference.card.size), "points": list(reference.card.points)}
+            ],
+        }
+        return read(Card, self.facts() | own)
+
+    def files(self) -> dict[str, bytes]:
+        plate = self.origin["plate"].numpy()
+        files = files_of([self._reference()], plate)
+        return files | {PREVIEW: files[PLATE]}
+
+    def _reference(self) -> Reference:
+        kept = self.origin["reference"]
+        return Reference(*(kept[name].numpy() for name in ("colour", "alpha", "points")))
+
+
+def usable(clips: Sequence[Clip]) -> list[Clip]:
+    """Clips with pictures, mattes and world landmarks.
+
+    Raises:
+        DancingError: when there are none.
+    """
+    found = [
+        clip for clip in with_pictures(clips) if clip.matte is not None and clip.world is not None
+    ]
+    if not found:
+        raise DancingError("no clip has mattes and world landmarks; 'dancing prepare' makes them")
+    return found
+
+
+def data(
+    config: Config, kept: Sequence[Clip], held_out: Sequence[Clip], **_: Any
+) -> tuple[Sketches, Sketches | None, dict[str, Any]]:
+    """Training and validation data, and what `Training` needs to know of them."""
+    train = Sketches(kept, config)
+    plate = empty_scene(kept[:1], 2)
+    person = Person(kept[0])
+    frame = train.front(0)
+    colour, alpha = person.picture(frame)
+    assert kept[0].world is not None
+    points = np.column_stack(
+        [person.points[frame], person.visibility[frame], kept[0].world[frame]]
+    ).astype(np.float32)
+    step = max(1, len(train) // _CALIBRATED)
+    facts = {
+        "size": list(picture_size(kept[:1])),
+        "margin": person_margin(kept, 2),
+        "plate": torch.from_numpy(plate),
+        "reference": {
+            "colour": torch.from_numpy(colour),
+            "alpha": torch.from_numpy(alpha.copy()),
+            "points": torch.from_numpy(points),
+        },
+        "sketches": torch.stack(
+            [train[index]["sketch"].permute(1, 2, 0) for index in range(0, len(train), step)]
+        ),
+    }
+    return train, Sketches(held_out, config) if held_out else None, facts
+
+
+def _unit_range(pictures: torch.Tensor) -> torch.Tensor:
+    return (pictures.float() / 255).contiguous(memory_format=torch.channels_last)
