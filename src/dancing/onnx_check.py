@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 OPERATORS = frozenset(
-    "Add Cast Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos DepthToSpace "
+    "Add AveragePool Cast Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos DepthToSpace "
     "DequantizeLinear Div Equal Erf Exp Expand Flatten Floor Gather Gelu Gemm Identity LSTM "
     "LayerNormalization MatMul Max Min Mod Mul Pow QuantizeLinear Range ReduceL2 ReduceMax "
     "ReduceMean ReduceMin ReduceSum Relu Reshape Resize Shape Sigmoid Sin Slice Softmax Split "
@@ -127,7 +127,7 @@ class _Check:
         operator, domain = _text(node[4]), _text(node[7])
         if operator not in OPERATORS or domain not in ("", "ai.onnx"):
             raise ValueError(f"has an operator that no model of ours has: {domain} {operator}")
-        held = sum(self._attribute(operator, entry) for entry in node[5])
+        held = sum(self._attribute(entry) for entry in node[5])
         taken = [name for each in node[1] if (name := _text([each]))]
         made = [name for each in node[2] if (name := _text([each]))]
         if not there.issuperset(taken) or not there.isdisjoint(made):
@@ -152,11 +152,11 @@ class _Check:
         self._known.update(dict.fromkeys(made, size))
         self._count(size * len(made))
 
-    def _attribute(self, operator: str, content: int | memoryview) -> int:
+    def _attribute(self, content: int | memoryview) -> int:
         """Check an attribute; returns how many numbers at most are in it."""
         attribute = self._fields(content, _ATTRIBUTE)
         sides = _ints(attribute[8]) if _text(attribute[1]) == "kernel_shape" else []
-        if operator.startswith("Conv") and any(side > _MAX_KERNEL for side in sides):
+        if any(side > _MAX_KERNEL for side in sides):
             raise ValueError(f"has a kernel of more than {_MAX_KERNEL} pixels")
         if attribute[5]:
             return self._tensor(attribute[5][0])[1]

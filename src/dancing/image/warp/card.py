@@ -110,11 +110,7 @@ class Card(ImageCard):
     @property
     def outputs(self) -> dict[str, Tensor]:
         """Of the network."""
-        return {
-            "own": Tensor("uint8", (1, "height", "width", 4)),
-            "keep": Tensor("uint8", (1, "height", "width")),
-            "flow": Tensor("float32", (1, "rows", "columns", 2)),
-        }
+        return {"mending": Tensor("uint8", (1, "height", "width", 5))}
 
 
 def unseen(points: NDArray[np.floating[Any]], size: tuple[int, int]) -> list[str]:

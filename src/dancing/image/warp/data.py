@@ -24,7 +24,7 @@ from dancing.image.warp.config import Config
 from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import Layers, cut
 from dancing.image.warp.painter import paint
-from dancing.image.warp.refining import CHANNELS, Sketch, sketch, window
+from dancing.image.warp.refining import CHANNELS, MULTIPLE, Sketch, sketch, window
 from dancing.training.sampler import Draw, with_random
 
 if TYPE_CHECKING:
@@ -87,9 +87,14 @@ class Person:
         noise = random.normal(0, config.pose_noise * self.torsos[target], (N_LANDMARKS, 2))
         pose = Figure(self.points[target] + noise, float(self.torsos[target]))
         chooser(pose)
-        seen = sketch(paint(chooser.layers_of, pose, chooser.skirt, self.size), pose)
+        painted = paint(chooser.layers_of, pose, chooser.skirt, self.size)
+        off = config.line_noise * pose.torso
+        lines = Figure(pose.points + random.normal(0, off, 2), pose.torso)
+        lines.chains += random.normal(0, off / 2, (len(lines.chains), 1, 2))
+        seen = sketch(painted, lines)
         if seen is None:
-            return tuple(np.zeros((*_WINDOW, channels), np.uint8) for channels in (CHANNELS, 4))
+            empty = np.zeros((MULTIPLE, MULTIPLE, CHANNELS), np.uint8)
+            return empty, empty[..., :4]
         return seen.pixels, self._true(target, seen)
 
     def _layers(self, frame: int, config: Config, random: np.random.Generator) -> Layers:

@@ -81,8 +81,8 @@ def losses(
         true: (N, 4, H, W) in [0, 1], colours multiplied by alpha.
     """
     painted = sketches[:, :4]
-    own, keep, flow = generator(sketches)
-    found = mended(painted, own, keep, flow)
+    own, keep = generator(sketches)
+    found = mended(painted, own, keep)
     error = found - true
     person = true[:, 3:]
     parts = {
@@ -91,7 +91,6 @@ def losses(
         "edges": error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean(),
         "own": (own[:, :3] * person - true[:, :3]).abs().mean(),
         "lost": ((1 - keep) * painted[:, 3:] * person).mean(),
-        "flow": flow.diff(dim=-1).square().mean() + flow.diff(dim=-2).square().mean(),
     }
     patch = config.texture_patch
     detail = (texture(found[:, :3], patch) - texture(true[:, :3], patch)).abs()
@@ -102,7 +101,6 @@ def losses(
         + config.edge_weight * parts["edges"]
         + config.own_weight * parts["own"]
         + config.price * parts["lost"]
-        + config.flow_weight * parts["flow"]
         + config.texture_weight * parts["texture"]
     )
     if discriminators is None:

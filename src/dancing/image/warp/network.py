@@ -1,10 +1,9 @@
 """The network of `warp`, which mends what is painted from references, and its discriminator.
 
-A U-Net (Ronneberger et al., 2015) at half the sketch's size and below. Its flow moves what was
-painted, as in appearance flow (Zhou et al., View Synthesis by Appearance Flow, 2016), its mask
-keeps it or not, and behind it lies a picture of the network's own: detail is copied, and drawn only
-where it has to be. Trained against the true pictures and a patch discriminator (Isola et al., 2016;
-hinge loss: Lim and Ye, Geometric GAN, 2017).
+A U-Net (Ronneberger et al., 2015) at half the sketch's size and below. Its mask keeps what was
+painted or not, and behind it lies a picture of the network's own: detail is copied, and drawn only
+where it has to be. Trained against the true pictures and discriminators of patches (Isola et al.,
+2016; hinge loss: Lim and Ye, Geometric GAN, 2017).
 """
 
 from __future__ import annotations
@@ -20,6 +19,9 @@ from dancing.image.warp.refining import CHANNELS
 
 _OUTPUTS = 5  # of each pixel: red, green, blue and alpha of its own, and what is kept
 _POOLED = 8  # pixels of the sketch over which colours are averaged
+_COLOUR = (
+    1 / 16
+)  # what one of the last layer's units is of a colour: its eight bits cover logits too
 _SURE = 4.0  # logit of keeping all and drawing nothing, at first
 
 
@@ -37,15 +39,14 @@ class _Residual(nn.Module):
 class Generator(nn.Module):
     """Sketches (N, CHANNELS, H, W) in [0, 1], H and W multiples of 16.
 
-    To own (N, 4, H, W), colours, not multiplied by alpha, and alpha, in [0, 1]; keep (N, 1, H, W)
-    in [0, 1]; flow (N, 2, H / 4, W / 4), x and y in pixels from where each pixel is taken.
+    To own (N, 4, H, W), colours, not multiplied by alpha, and alpha; and keep (N, 1, H, W), all in
+    [0, 1].
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         # Shapes below: C = config.channels, H and W the sketch's sides.
         widths = [config.channels * factor for factor in (1, 2, 3, 4)]
-        self.reach = config.flow_pixels
         pairs = list(pairwise(widths))
         self.stem = nn.Conv2d(CHANNELS, widths[0], 3, stride=2, padding=1)
         self.downs = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs])
@@ -57,30 +58,26 @@ class Generator(nn.Module):
         self.decoders = nn.ModuleList([_Residual(widths[1]), _Residual(widths[2])])
         self.last = nn.Conv2d(widths[0], widths[0], 3, padding=1)
         self.head = nn.Conv2d(widths[0], 4 * _OUTPUTS, 3, padding=1)
-        self.flow = nn.Conv2d(widths[1], 2, 3, padding=1)
-        for layer in (self.head, self.flow):
-            nn.init.zeros_(layer.weight)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
+        nn.init.zeros_(self.head.bias)
         with torch.no_grad():
             self.head.bias[3 * 4 : 4 * 4] = -_SURE
             self.head.bias[4 * 4 :] = _SURE
 
-    def forward(self, sketch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, sketch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         first = torch.relu(self.stem(sketch * 2 - 1))  # (N, C, H/2, W/2)
         second = self.encoders[0](torch.relu(self.downs[0](first)))  # (N, 2 C, H/4, W/4)
         third = self.encoders[1](torch.relu(self.downs[1](second)))  # (N, 3 C, H/8, W/8)
         x = self.bottom(torch.relu(self.downs[2](third)))  # (N, 4 C, H/16, W/16)
         x = self.decoders[1](_doubled(self.ups[2](x)) + third)
         x = self.decoders[0](_doubled(self.ups[1](x)) + second)
-        flow = torch.tanh(self.flow(x)) * self.reach  # (N, 2, H/4, W/4)
         x = torch.relu(_doubled(self.ups[0](x)) + first)
         x = self.head(x + torch.relu(self.last(x)))  # (N, 20, H/2, W/2)
         x = functional.pixel_shuffle(x, 2).float()  # (N, 5, H, W)
-        colour = (_colours_around(sketch[:, :4].float()) + x[:, :3]).clamp(0, 1)
+        colour = (_colours_around(sketch[:, :4].float()) + _COLOUR * x[:, :3]).clamp(0, 1)
         own = torch.cat([colour, torch.sigmoid(x[:, 3:4])], 1)
-        return own, torch.sigmoid(x[:, 4:]), flow.float()
+        return own, torch.sigmoid(x[:, 4:])
 
 
 def _doubled(x: torch.Tensor) -> torch.Tensor:
@@ -104,21 +101,14 @@ def _colours_around(painted: torch.Tensor) -> torch.Tensor:
     )
 
 
-def mended(
-    painted: torch.Tensor, own: torch.Tensor, keep: torch.Tensor, flow: torch.Tensor
-) -> torch.Tensor:
+def mended(painted: torch.Tensor, own: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """What is seen in the end, (N, 4, H, W), colours multiplied by alpha; see `refining.Refiner`.
 
     Args:
         painted: (N, 4, H, W), colours multiplied by alpha.
-        own, keep, flow: see `Generator`.
+        own, keep: see `Generator`.
     """
-    height, width = painted.shape[2:]
-    moves = functional.interpolate(flow, (height, width), mode="bilinear", align_corners=False)
-    x = torch.arange(width, device=flow.device) + 0.5 + moves[:, 0]
-    y = torch.arange(height, device=flow.device)[:, None] + 0.5 + moves[:, 1]
-    grid = torch.stack([x / width * 2 - 1, y / height * 2 - 1], -1)
-    kept = keep * functional.grid_sample(painted, grid, align_corners=False)
+    kept = keep * painted
     behind = torch.cat([own[:, :3] * own[:, 3:], own[:, 3:]], 1)
     return kept + (1 - kept[:, 3:]) * behind
 
@@ -130,11 +120,7 @@ class Deployed(nn.Module):
         super().__init__()
         self.generator = generator
 
-    def forward(self, sketch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        own, keep, flow = self.generator(sketch.permute(0, 3, 1, 2).float() / 255)
-        own = torch.cat([own[:, :3] * own[:, 3:], own[:, 3:]], 1) * 255 + 0.5
-        return (
-            own.permute(0, 2, 3, 1).to(torch.uint8),
-            (keep[:, 0] * 255 + 0.5).to(torch.uint8),
-            flow.permute(0, 2, 3, 1),
-        )
+    def forward(self, sketch: torch.Tensor) -> torch.Tensor:
+        own, keep = self.generator(sketch.permute(0, 3, 1, 2).float() / 255)
+        pixels = torch.cat([own, keep], 1) * 255 + 0.5
+        return pixels.permute(0, 2, 3, 1).to(torch.uint8)

@@ -28,6 +28,7 @@ from dancing.image.warp.cutout import cut_out
 from dancing.image.warp.framing import Frame, framed, margins, measured, yaw
 from dancing.image.warp.plate import extended, filled
 from dancing.image.warp.reference import Reference, files_of
+from dancing.image.warp.refining import NETWORK
 from dancing.image.warp.sight import Sight, tall
 from dancing.listener import Listener
 from dancing.media import FPS
@@ -380,6 +381,7 @@ def _files(sights: Sequence[Sight], name: str, listener: Listener) -> dict[str, 
     )
     files = files_of([one for one, _ in references], plate)
     files[PREVIEW] = encode_png(_preview(references[0], plate, frame))
+    files["image.onnx"] = NETWORK.read_bytes()
     bundle = BundleCard(
         name=name,
         licence=LICENCE,

@@ -1,22 +1,21 @@
 """Mend a painted person with a small network that works at a low resolution.
 
-Of what was painted the network sees a small picture. It returns how far to move its pixels, which
-to keep, and a picture of its own that shows where they are not kept: at joints, at outlines, where
-no reference shows the person. Detail remains that of the references, at their resolution; moving
-and keeping are done at the picture's.
+Of what was painted the network sees a small picture. It returns which of its pixels to keep, and a
+picture of its own that shows where they are not kept: at joints, at outlines, where no reference
+shows the person. Detail remains that of the references, at their resolution.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dancing.body.skeleton import EARS, EYES, MOUTH, NOSE
 from dancing.image.warp.choice import N_GROUPS, group_of
-from dancing.image.warp.drawing import lay_over
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from dancing.image.warp.figure import Figure
     from dancing.image.warp.painter import Painted
 
+NETWORK = Path(__file__).with_name("network.onnx")
+"""The network that comes with the package; every bundle has its own."""
 TORSO = 64
 """Pixels of a torso, about, in the picture that the network sees."""
 N_LINES = 6
@@ -31,6 +32,9 @@ CHANNELS = 4 + N_GROUPS + N_LINES
 MULTIPLE = 16
 """Of which the sides of that picture are multiples."""
 _LEAST = 0.7  # of `TORSO`: people who are smaller are left as they are
+_REACHES = 3, 7  # pixels: narrower outlines and wider cracks are left as they are
+# An outline drawn so small is soft, and would be seen to be when it is enlarged.
+_STEEPER = np.clip((np.arange(256) - 127.5) * 2.5 + 127.5, 0, 255).astype(np.uint8)
 _AROUND = 5  # pixels around the person, in which it may grow
 
 
@@ -96,34 +100,61 @@ class Refiner:
     """Mends painted people.
 
     Args:
-        run: the network: `sketch` (1, h, w, `CHANNELS`) uint8 to `own` (1, h, w, 4) uint8, colours
-            multiplied by alpha, `keep` (1, h, w) uint8 and `flow` (1, h / 4, w / 4, 2) float32, how
-            far away, in pixels of the sketch, each comes from.
+        run: the network: `sketch` (1, h, w, `CHANNELS`) uint8 to `mending` (1, h, w, 5) uint8: red,
+            green, blue and alpha of its own picture, colours not multiplied by alpha; and how much
+            to keep of what was painted.
     """
 
     def __init__(self, run: Callable[..., list[NDArray[Any]]]) -> None:
         self._run = run
 
-    def __call__(self, painted: Painted, pose: Figure) -> NDArray[np.uint8]:
-        """The mended person (height, width, 4), colours multiplied by alpha."""
+    def __call__(self, painted: Painted, pose: Figure) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """The mended person (h, w, 4), colours multiplied by alpha, and its left and top."""
         import cv2
 
         seen = sketch(painted, pose)
         if seen is None:
-            return painted.canvas
-        own, keep, flow = (one[0] for one in self._run({"sketch": seen.pixels[None]}))
-        cell, (left, top) = seen.cell, seen.corner
-        rows, columns = (side * cell for side in keep.shape)
-        person = window(painted.canvas, left, top, columns, rows)
-        source = cv2.resize(flow * np.float32(cell), (columns, rows))
-        source += np.dstack(np.meshgrid(*map(np.arange, (columns, rows)))).astype(np.float32)
-        person = cv2.remap(person, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        kept = cv2.resize(keep, (columns, rows))
-        cv2.multiply(person, cv2.merge([kept] * 4), dst=person, scale=1 / 255)
-        mended = cv2.resize(own, (columns, rows))
-        lay_over(mended, person, (0, 0))
-        height, width = painted.canvas.shape[:2]
-        return window(mended, -left, -top, width, height)
+            return painted.canvas, (0, 0)
+        (found,) = self._run({"sketch": seen.pixels[None]})
+        own, fill, keep = _chosen(found[0], seen.pixels[..., 3])
+        size = fill.shape[1] * seen.cell, fill.shape[0] * seen.cell
+        person = window(painted.canvas, *seen.corner, *size)
+        person = cv2.multiply(person, cv2.merge([cv2.resize(keep, size)] * 4), scale=1 / 255)
+        alpha = cv2.LUT(cv2.resize(fill, size), _STEEPER)
+        seen_behind = cv2.multiply(alpha, 255 - person[..., 3], scale=1 / 255)
+        behind = cv2.multiply(cv2.resize(own, size), cv2.merge([seen_behind] * 4), scale=1 / 255)
+        return cv2.add(person, behind), seen.corner
+
+
+def _chosen(
+    mending: NDArray[np.uint8], painted: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """What of a mending is used.
+
+    Outlines stay those of the references, which are sharp: what would only move them by a pixel of
+    the sketch is left out. Inside the person narrow cracks are filled.
+
+    Args:
+        mending: (h, w, 5) of the network.
+        painted: (h, w) alpha.
+
+    Returns:
+        Colours (h, w, 4) with alpha 255, their alpha (h, w), and how much to keep (h, w).
+    """
+    import cv2
+
+    small, large = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side,) * 2) for side in _REACHES)
+    alpha, keep = mending[..., 3], mending[..., 4]
+    lost = cv2.multiply(painted, 255 - keep, scale=1 / 255)
+    lost = cv2.morphologyEx(lost, cv2.MORPH_OPEN, small)
+    fill = cv2.multiply(alpha, 255 - (painted - np.minimum(painted, lost)), scale=1 / 255)
+    inside = np.minimum(fill, cv2.morphologyEx(painted, cv2.MORPH_CLOSE, large))
+    fill = np.maximum(cv2.morphologyEx(fill, cv2.MORPH_OPEN, small), inside)
+    # Where something is lost or filled, its neighbourhood belongs to it, and all is as it was found.
+    near = cv2.dilate(np.maximum(lost, fill), small)
+    keep = 255 - np.minimum(255 - keep, near)
+    own = np.dstack([mending[..., :3], np.full_like(alpha, 255)])
+    return own, np.minimum(alpha, near), keep
 
 
 def window(

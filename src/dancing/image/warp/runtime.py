@@ -94,11 +94,11 @@ class Runtime:
 
         frames = scene.frames(*size)
         for pose, rough in ahead(painted(), 8):
-            person = self._refine(rough, pose)
+            person, corner = self._refine(rough, pose)
             frame = next(frames).copy()
             if scene.shaded:
                 darken(frame, _shade(pose, size), size)
-            yield _laid_over(frame, person)
+            yield _laid_over(frame, person, corner)
 
 
 class _Scale:
@@ -161,14 +161,15 @@ def _shade(pose: Figure, size: tuple[int, int]) -> NDArray[np.float32]:
     return 1 - light
 
 
-def _laid_over(frame: NDArray[np.uint8], person: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _laid_over(
+    frame: NDArray[np.uint8], person: NDArray[np.uint8], corner: tuple[int, int]
+) -> NDArray[np.uint8]:
     """A frame (H, W, 3), or an empty one (H, W, 4), with a person over it, straight alpha."""
-    if frame.shape[2] == 4:
-        alpha = np.maximum(person[..., 3:], 1).astype(np.uint16)
-        return np.dstack(
-            [(person[..., :3] * np.uint16(255) // alpha).astype(np.uint8), person[..., 3]]
-        )
-    seen, corner = within(person, np.zeros(2, np.int64), frame.shape[1::-1])
-    if seen.size:
-        lay_over(frame, seen, corner)
+    seen, (left, top) = within(person, np.array(corner), frame.shape[1::-1])
+    if frame.shape[2] == 3 and seen.size:
+        lay_over(frame, seen, (left, top))
+    elif seen.size:
+        alpha = seen[..., 3:]
+        colour = seen[..., :3] * np.uint16(255) // np.maximum(alpha, 1)
+        frame[top : top + len(seen), left : left + seen.shape[1]] = np.dstack([colour, alpha])
     return frame

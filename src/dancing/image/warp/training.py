@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from dancing.bundle import PREVIEW
 from dancing.card import read
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
-from dancing.image.card import PLATE, PREVIEW
 from dancing.image.data import empty_scene, person_margin, picture_size
 from dancing.image.data import usable as with_pictures
 from dancing.image.warp.card import TURNS, Card
@@ -21,7 +21,7 @@ from dancing.image.warp.config import Config
 from dancing.image.warp.data import Person, Sketches
 from dancing.image.warp.losses import Discriminators, losses, varied
 from dancing.image.warp.network import Deployed, Generator, mended
-from dancing.image.warp.reference import Reference, files_of
+from dancing.image.warp.reference import PLATE, Reference, files_of
 from dancing.image.warp.refining import CHANNELS
 from dancing.training.module import TrainingModule, moving_average
 
@@ -41,8 +41,9 @@ class Training(TrainingModule):
     def __init__(self, config: Config, origin: dict[str, Any]) -> None:
         super().__init__(config, origin)
         self.automatic_optimization = False
-        self.generator = Generator(config).to(memory_format=torch.channels_last)
+        self.generator = Generator(config)
         self.discriminators = Discriminators()
+        self.to(memory_format=torch.channels_last)
         self.averaged = moving_average(self.generator, config.ema_decay)
         self._examples: dict[str, torch.Tensor] = {}
 
@@ -105,11 +106,11 @@ class Training(TrainingModule):
     def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], list[str]]:
         generator: Generator = copy.deepcopy(self.averaged.module)  # type: ignore[assignment]
         example = torch.zeros(1, 64, 48, CHANNELS, dtype=torch.uint8)
-        return Deployed(generator).eval(), {"sketch": example}, ["own", "keep", "flow"]
+        return Deployed(generator).eval(), {"sketch": example}, ["mending"]
 
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         sides = {1: "height", 2: "width"}
-        return {"sketch": sides, "own": sides, "keep": sides, "flow": {1: "rows", 2: "columns"}}
+        return {"sketch": sides, "mending": sides}
 
     def calibration(self) -> list[dict[str, NDArray[Any]]]:
         return [{"sketch": one[None].numpy()} for one in self.origin["sketches"]]
