@@ -150,7 +150,7 @@ def _chosen(
     fill = cv2.multiply(alpha, 255 - (painted - np.minimum(painted, lost)), scale=1 / 255)
     inside = np.minimum(fill, cv2.morphologyEx(painted, cv2.MORPH_CLOSE, large))
     fill = np.maximum(cv2.morphologyEx(fill, cv2.MORPH_OPEN, small), inside)
-    # Where something is lost or filled, its neighbourhood belongs to it, and all is as it was found.
+    # The neighbourhood of what is lost or filled is as the network has it.
     near = cv2.dilate(np.maximum(lost, fill), small)
     keep = 255 - np.minimum(255 - keep, near)
     own = np.dstack([mending[..., :3], np.full_like(alpha, 255)])

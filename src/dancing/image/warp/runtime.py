@@ -11,7 +11,7 @@ from dancing.body.poses import torso_length
 from dancing.body.retarget import proportions
 from dancing.body.skeleton import HEELS, TOES
 from dancing.image.background import Background
-from dancing.image.compositing import SHADE_STRIDE, darken, within
+from dancing.image.compositing import SHADE_STRIDE, darken
 from dancing.image.warp.card import Card
 from dancing.image.warp.choice import Chooser
 from dancing.image.warp.drawing import lay_over
@@ -165,7 +165,9 @@ def _laid_over(
     frame: NDArray[np.uint8], person: NDArray[np.uint8], corner: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """A frame (H, W, 3), or an empty one (H, W, 4), with a person over it, straight alpha."""
-    seen, (left, top) = within(person, np.array(corner), frame.shape[1::-1])
+    left, top = (max(0, place) for place in corner)
+    seen = person[top - corner[1] :, left - corner[0] :]
+    seen = seen[: max(0, len(frame) - top), : max(0, frame.shape[1] - left)]
     if frame.shape[2] == 3 and seen.size:
         lay_over(frame, seen, (left, top))
     elif seen.size:
