@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dancing.body.skeleton import EARS, EYES, MOUTH, NOSE
-from dancing.image.warp.choice import N_GROUPS, group_of
+from dancing.image.warp.choice import HEAD, N_GROUPS, TRUNK_GROUP, group_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +116,7 @@ class Refiner:
         if seen is None:
             return painted.canvas, (0, 0)
         (found,) = self._run({"sketch": seen.pixels[None]})
-        own, fill, keep = _chosen(found[0], seen.pixels[..., 3])
+        own, fill, keep = _chosen(found[0], seen.pixels)
         size = fill.shape[1] * seen.cell, fill.shape[0] * seen.cell
         person = window(painted.canvas, *seen.corner, *size)
         person = cv2.multiply(person, cv2.merge([cv2.resize(keep, size)] * 4), scale=1 / 255)
@@ -127,16 +127,17 @@ class Refiner:
 
 
 def _chosen(
-    mending: NDArray[np.uint8], painted: NDArray[np.uint8]
+    mending: NDArray[np.uint8], sketched: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """What of a mending is used.
 
     Outlines stay those of the references, which are sharp: what would only move them by a pixel of
-    the sketch is left out. Inside the person narrow cracks are filled.
+    the sketch is left out. Inside the person narrow cracks are filled. Of head and trunk nothing is
+    lost: hair and skirts are of more shapes than the network has seen.
 
     Args:
         mending: (h, w, 5) of the network.
-        painted: (h, w) alpha.
+        sketched: (h, w, `CHANNELS`), what it was given.
 
     Returns:
         Colours (h, w, 4) with alpha 255, their alpha (h, w), and how much to keep (h, w).
@@ -145,14 +146,16 @@ def _chosen(
 
     small, large = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side,) * 2) for side in _REACHES)
     alpha, keep = mending[..., 3], mending[..., 4]
-    lost = cv2.multiply(painted, 255 - keep, scale=1 / 255)
+    painted = sketched[..., 3]
+    safe = sketched[..., [4 + HEAD, 4 + TRUNK_GROUP]].max(-1)
+    lost = np.minimum(cv2.multiply(painted, 255 - keep, scale=1 / 255), 255 - safe)
     lost = cv2.morphologyEx(lost, cv2.MORPH_OPEN, small)
     fill = cv2.multiply(alpha, 255 - (painted - np.minimum(painted, lost)), scale=1 / 255)
     inside = np.minimum(fill, cv2.morphologyEx(painted, cv2.MORPH_CLOSE, large))
     fill = np.maximum(cv2.morphologyEx(fill, cv2.MORPH_OPEN, small), inside)
     # The neighbourhood of what is lost or filled is as the network has it.
     near = cv2.dilate(np.maximum(lost, fill), small)
-    keep = 255 - np.minimum(255 - keep, near)
+    keep = np.maximum(255 - np.minimum(255 - keep, near), safe)
     own = np.dstack([mending[..., :3], np.full_like(alpha, 255)])
     return own, np.minimum(alpha, near), keep
 
