@@ -27,6 +27,7 @@ _TORSO = 96
 _SOLID = 40  # of 255: alpha of what belongs to the person
 _MESH = 1 / 12  # torso lengths a side of a mesh's cell
 _MARGIN = 0.6  # of that
+_ISLAND = 0.1  # of a layer's largest piece: smaller ones are left out
 _FAINT = 8  # of 255: less is not drawn
 _TRUNK_RADIUS, _NECK = 0.16, 0.14  # torso lengths
 _HEAD = 0.75  # radius over the distance of the ears
@@ -391,6 +392,12 @@ class _Cutter:
             soft = cv2.resize(soft, self._alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
             alpha = (alpha * soft).astype(np.uint8)
         seen = alpha > _FAINT
+        count, labels, areas, _ = cv2.connectedComponentsWithStats(seen.astype(np.uint8))
+        if count > 2:
+            # What else lies there is of other parts, or of the scene.
+            small = areas[:, cv2.CC_STAT_AREA] < _ISLAND * areas[1:, cv2.CC_STAT_AREA].max()
+            alpha = np.where(small[labels], 0, alpha)
+            seen = alpha > _FAINT
         rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
         if not len(rows):
             return

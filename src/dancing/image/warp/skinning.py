@@ -47,8 +47,8 @@ _DEEP = 0.6  # a trunk's depth over its width: what is seen of its side
 _LEAST = 0.03  # torso lengths of a bone that may be stretched
 # In radii, over which two bones share the skin: at shoulder or hip, elbow or knee, wrist or ankle.
 _SHARED = (1.3, 1.6, 1.4)
-# Elbow or knee turned so far from the reference's, in radians: the skin between the bones begins to
-# fold, and is parted into two stiff ones that lie over each other.
+# A joint turned so far from the reference's, in radians: the skin between the bones begins to fold,
+# and is parted into two stiff ones that lie over each other; at shoulder or hip over the trunk's.
 _FOLDS = np.deg2rad((60.0, 110.0))
 _ROOT = 0.35  # of the skin at shoulder or hip moves with the limb
 
@@ -163,9 +163,10 @@ class Skin:
             mine = self._joint == joint
             offset = (self._places[mine] - here[joint]) * scale
             share = self._share[mine]
-            if joint == 1:
-                stiff = np.interp(abs(turns[1] - turns[0]), _FOLDS, (0, 1))
-                share = share + stiff * (self._lower - share)
+            if joint < 2:
+                before, own = (turns[0], self._lower) if joint else (lean, 1)
+                stiff = np.interp(abs(turns[joint] - before), _FOLDS, (0, 1))
+                share = share + stiff * (own - share)
             far = _stretched(offset, self._directions[joint], stretch[joint])
             if joint:
                 near = _stretched(offset, self._directions[joint - 1], stretch[joint - 1])
