@@ -91,13 +91,13 @@ def test_nothing_shines_through_a_person_who_changes(dance):
     size = frames.shape[2], frames.shape[1]
     chooser = Chooser(heads(dance), [SEEN] * 3)
     chooser(Figure(points[50]))
-    before = paint(chooser.layers_of, Figure(points[50]), False, size)
+    before = paint(chooser.layers_of, Figure(points[50]), False, size).canvas
     seen = 0
     for _ in range(30):
         pose = Figure(turned(points[50], 5))
         chooser(pose)
         seen += len(chooser.layers_of(("head", None))) > 1
-        now = paint(chooser.layers_of, pose, False, size)
+        now = paint(chooser.layers_of, pose, False, size).canvas
         inside = before[..., 3] == 255
         assert now[inside][:, 3].mean() > 253
     assert 3 <= seen <= 10

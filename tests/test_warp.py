@@ -32,7 +32,7 @@ def drawn(layers, points, size, torso=None):
     def layers_of(part):
         return [(parts[part], 1.0)] if part in parts else []
 
-    return paint(layers_of, pose, layers.skirt, size)
+    return paint(layers_of, pose, layers.skirt, size).canvas
 
 
 def seen(frame):
