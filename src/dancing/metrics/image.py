@@ -136,6 +136,37 @@ def sharpness(a: ArrayLike, mask: ArrayLike | None = None) -> float:
     return float((energy if mask is None else energy[_mask(mask, values.shape)]).mean())
 
 
+def face_fit(a: ArrayLike, b: ArrayLike, box: tuple[slice, slice], reach: float = 0.1) -> float:
+    """SSIM of the inner face, where it fits best: a face in the wrong place is still a face.
+
+    The inner three quarters of a square around the face are looked for in the other picture, by
+    normalised correlation of luma, `reach` sides of the square around where they should be.
+
+    Args:
+        a: (H, W, 3) uint8, the drawn picture.
+        b: the same shape, the real one.
+        box: rows and columns of the face in the real one, a square inside the picture.
+
+    Returns:
+        As `ssim`.
+    """
+    import cv2
+
+    side = box[0].stop - box[0].start
+    trim, around = round(side / 8), round(reach * side)
+    rows, columns = (slice(part.start + trim, part.stop - trim) for part in box)
+    real = np.asarray(b)[rows, columns]
+    top, left = max(0, rows.start - around), max(0, columns.start - around)
+    near = np.asarray(a)[top : rows.stop + around, left : columns.stop + around]
+    found = cv2.matchTemplate(
+        _luma(near.astype(np.float64)).astype(np.float32),
+        _luma(real.astype(np.float64)).astype(np.float32),
+        cv2.TM_CCOEFF_NORMED,
+    )
+    y, x = np.unravel_index(np.nan_to_num(found, nan=-1.0).argmax(), found.shape)
+    return ssim(near[y : y + len(real), x : x + real.shape[1]], real)
+
+
 def person_box(matte: ArrayLike, margin: int = 0) -> Flags:
     """The mask (H, W) of the smallest upright box around a matte, grown by a margin in pixels.
 
