@@ -136,35 +136,34 @@ def sharpness(a: ArrayLike, mask: ArrayLike | None = None) -> float:
     return float((energy if mask is None else energy[_mask(mask, values.shape)]).mean())
 
 
-def face_fit(a: ArrayLike, b: ArrayLike, box: tuple[slice, slice], reach: float = 0.1) -> float:
-    """SSIM of the inner face, where it fits best: a face in the wrong place is still a face.
+def face_fit(a: ArrayLike, b: ArrayLike, box: tuple[slice, slice], reach: float = 0.07) -> float:
+    """SSIM of the inner face, where it fits best: a face a little beside its place is still a face.
 
-    The inner three quarters of a square around the face are looked for in the other picture, by
-    normalised correlation of luma, `reach` sides of the square around where they should be.
+    The inner three fifths of a square around the face are compared with the other picture there and
+    at up to `reach` sides of the square from there, in quarters of that distance.
 
     Args:
-        a: (H, W, 3) uint8, the drawn picture.
+        a: (H, W) or (H, W, 3), the drawn picture.
         b: the same shape, the real one.
         box: rows and columns of the face in the real one, a square inside the picture.
+        reach: at most a fifth, so that nothing outside the square is looked at.
 
     Returns:
-        As `ssim`.
+        As `ssim`; the largest.
     """
-    import cv2
-
+    drawn, real = np.asarray(a), np.asarray(b)
     side = box[0].stop - box[0].start
-    trim, around = round(side / 8), round(reach * side)
+    trim = side // 5
     rows, columns = (slice(part.start + trim, part.stop - trim) for part in box)
-    real = np.asarray(b)[rows, columns]
-    top, left = max(0, rows.start - around), max(0, columns.start - around)
-    near = np.asarray(a)[top : rows.stop + around, left : columns.stop + around]
-    found = cv2.matchTemplate(
-        _luma(near.astype(np.float64)).astype(np.float32),
-        _luma(real.astype(np.float64)).astype(np.float32),
-        cv2.TM_CCOEFF_NORMED,
+    shifts = sorted({round(reach * side * step / 4) for step in range(-4, 5)})
+    return max(
+        ssim(
+            drawn[rows.start + y : rows.stop + y, columns.start + x : columns.stop + x],
+            real[rows, columns],
+        )
+        for y in shifts
+        for x in shifts
     )
-    y, x = np.unravel_index(np.nan_to_num(found, nan=-1.0).argmax(), found.shape)
-    return ssim(near[y : y + len(real), x : x + real.shape[1]], real)
 
 
 def person_box(matte: ArrayLike, margin: int = 0) -> Flags:
