@@ -1,11 +1,14 @@
 """Dancers made from a person's pictures are scored on footage of that person."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
 from dancing.body.poses import PoseSequence
 from dancing.data.dataset import Dataset, DatasetWriter
-from dancing.errors import DancingError
+from dancing.errors import DancingError, DancingWarning
 from dancing.evaluation import image
 from dancing.evaluation.frames import Window, drawn_frames
 from dancing.image.dancer import Dancer
@@ -95,6 +98,18 @@ def test_frames_between_are_drawn_where_a_frame_depends_on_them(folder):
 def test_what_was_learned_from_is_not_scored(folder):
     with pytest.raises(DancingError, match="--include-training"):
         image.evaluate(folder / "me", [folder / "me.h5"])
+
+
+def test_a_card_that_does_not_say_what_it_shows_is_refused(folder, no_estimator, tmp_path):
+    old = shutil.copytree(folder / "me", tmp_path / "old")
+    card = json.loads((old / "card.json").read_text())
+    del card["image"]["seen"]
+    (old / "card.json").write_text(json.dumps(card))
+    with (
+        pytest.warns(DancingWarning, match="pose fidelity"),
+        pytest.raises(DancingError, match=r"old: .* learn it again"),
+    ):
+        image.evaluate(old, [folder / "last.h5"])
 
 
 def test_bundles_of_one_name_are_refused(folder):
