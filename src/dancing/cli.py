@@ -407,7 +407,13 @@ def evaluate_motion(
 @evaluate_app.command("image")
 def evaluate_image(
     data: _Scored,
-    bundle: _Bundle = "default",
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A dancer's name, or a bundle; may be given again, to compare.",
+            show_default="default",
+        ),
+    ] = None,
     train_data: _Known = None,
     frames: Annotated[int, typer.Option(min=2, help="Score so many frames at most.")] = 200,
     include_training: _IncludeTraining = False,
@@ -421,17 +427,21 @@ def evaluate_image(
     """Score stage 2: does it draw the person, in this pose, as the camera would?"""
     from dancing.evaluation import image
 
+    bundles = bundle or ["default"]
+    if card and len(bundles) > 1:
+        raise DancingError("--card writes the figures of one bundle; name one")
     with _following("evaluate") as listener:
         report = image.evaluate(
-            bundle,
+            bundles[0],
             data,
+            beside=bundles[1:],
             train_data=train_data or [],
             frames=frames,
             include_training=include_training,
             plot=plot,
             listener=listener,
         )
-    _report(report, json, markdown, plot, (bundle, "image") if card else None)
+    _report(report, json, markdown, plot, (bundles[0], "image") if card else None)
 
 
 @app.command()

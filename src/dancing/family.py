@@ -59,10 +59,12 @@ class ImageRuntime(Protocol):
         scene: the `Background` that the dancer was filmed in front of; None where the model draws
             it with the person, so that there can be no other.
         margin: left, top, right, bottom, pixels by which the person reaches beyond the landmarks.
+        consecutive: whether a frame also depends on those before it.
     """
 
     scene: Any
     margin: tuple[int, int, int, int]
+    consecutive: bool
 
     def __call__(
         self, batches: Iterator[NDArray[np.float32]], size: tuple[int, int], background: Any

@@ -26,7 +26,7 @@ def opened(paths: Sequence[str | Path]) -> Iterator[list[Clip]]:
 
 def command(
     stage: str,
-    bundle: Bundle,
+    bundles: Sequence[Bundle],
     data: Sequence[str | Path],
     train_data: Sequence[str | Path],
     **options: int | bool | str | Path | None,
@@ -37,8 +37,9 @@ def command(
         options: by the names of the command's, those that were not left at their defaults; None
             and False are left out.
     """
-    words = ["dancing", "evaluate", stage, "--bundle", file_names([bundle.path])[0]]
-    for option, paths in (("--data", data), ("--train-data", train_data)):
+    words = ["dancing", "evaluate", stage]
+    named = [bundle.path for bundle in bundles]
+    for option, paths in (("--bundle", named), ("--data", data), ("--train-data", train_data)):
         words += [word for name in file_names(paths) for word in (option, name)]
     for name, value in options.items():
         if value is not None and value is not False:

@@ -12,8 +12,8 @@ import numpy as np
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
 from dancing.evaluation.clips import ratio_estimate
+from dancing.evaluation.frames import Window
 from dancing.evaluation.table import Estimate
-from dancing.image.dancer import Dancer
 from dancing.listener import Listener
 from dancing.metrics import BODY_JOINTS, pck, pose_error
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Asked:
-    """The poses (33, 2) in the view that one clip's frames were drawn from, and what is seen."""
+    """The poses (33, 2) in the window that one clip's frames were drawn from, and what is seen."""
 
     landmarks: list[Floats] = field(default_factory=list)
     seen: list[Any] = field(default_factory=list)
 
-    def add(self, clip: Clip, time: int, dancer: Dancer) -> None:
+    def add(self, clip: Clip, time: int, window: Window) -> None:
         """The pose of one more frame."""
-        points = dancer.in_view(clip.landmarks[time])
+        points = window.points(clip.landmarks[time])
         seen = np.all((points >= 0) & (points <= 1), axis=1)
         if clip.visibility is not None:
             seen &= clip.visibility[time] >= 0.5
@@ -72,7 +72,7 @@ def look(landmarker: Landmarker, picture: Picture) -> Floats:
     return people[0].points[:, :2].astype(np.float64)
 
 
-def pose_sums(looked: Sequence[Floats], asked: Asked, dancer: Dancer) -> PoseSums:
+def pose_sums(looked: Sequence[Floats], asked: Asked, window: Window) -> PoseSums:
     """Of what was found in the frames of a clip."""
     joints = list(BODY_JOINTS)
     seen, found = np.array(asked.seen), np.array(looked)
@@ -81,7 +81,7 @@ def pose_sums(looked: Sequence[Floats], asked: Asked, dancer: Dancer) -> PoseSum
         return PoseSums(0, 0, 0, 0)
     options: dict[str, Any] = {
         "visibility": seen.astype(np.float64),
-        "aspect": dancer.size[0] / dancer.size[1],
+        "aspect": window.size[0] / window.size[1],
         "joints": joints,
     }
     right = count * pck(found, np.array(asked.landmarks), 0.1, **options)

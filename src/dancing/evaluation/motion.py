@@ -136,7 +136,7 @@ def evaluate(
         _plot(plot, pieces, measured, str(facts["model"]), choreographer, seed)
     facts["command"] = command(
         "motion",
-        bundle,
+        [bundle],
         data,
         train_data,
         songs=None if songs is None else Path(songs),

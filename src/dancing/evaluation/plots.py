@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SECONDS = 12.0
+_DPI, _LEAST = 110, 3.4  # inches of a picture's longer side
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,18 @@ def frames(path: str | Path, rows: Sequence[tuple[str, dict[str, NDArray[np.uint
     """Draw pictures beside each other, with what they are.
 
     Args:
-        rows: text beside a row, and its pictures (H, W, 3) by title; as many in every row.
+        rows: text beside a row, and its pictures (H, W, 3) by title, of one size; as many in every
+            row.
     """
     from matplotlib.figure import Figure
 
     columns = len(rows[0][1])
-    height, width = next(iter(rows[0][1].values())).shape[:2]
-    wide, high = (3.4 * side / max(height, width) for side in (width, height))
-    size = (wide * columns + 0.5, (high + 0.5) * len(rows))
+    shapes = np.array([next(iter(pictures.values())).shape[:2] for _, pictures in rows])
+    # As large as they are, or at least to be seen.
+    high, wide = shapes.T * max(1 / _DPI, _LEAST / shapes.max())
+    size = (wide.max() * columns + 0.5, high.sum() + 0.5 * len(rows))
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
+    axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=high)
     for line, (text, pictures) in zip(axes, rows, strict=True):
         for axis, (title, picture) in zip(line, pictures.items(), strict=True):
             axis.imshow(picture)
@@ -104,4 +107,4 @@ def frames(path: str | Path, rows: Sequence[tuple[str, dict[str, NDArray[np.uint
 
 def _save(figure: Figure, path: str | Path) -> None:
     with write_then_rename(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+        figure.savefig(temporary, dpi=_DPI)

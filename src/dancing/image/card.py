@@ -30,6 +30,12 @@ class ImageCard(StageCard):
     view: tuple[float, float, float, float]
     turns: float | None = None
 
+    @property
+    def shot(self) -> tuple[float, float, float, float] | None:
+        """As `view`, but of pictures by the camera that the person was seen with; None where it is
+        not known."""
+        return self.view
+
     def __post_init__(self) -> None:
         super().__post_init__()
         left, top, right, bottom = self.view

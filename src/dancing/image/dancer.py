@@ -43,6 +43,9 @@ class Dancer:
         size: (width, height) of a drawn picture in pixels.
         view: (left, top, right, bottom), the part of the pose picture that is drawn, as
             fractions of that picture; it may reach outside.
+        shot: the same of a picture by the camera that this person was seen with; None where it is
+            not known.
+        consecutive: whether a drawn picture also depends on those before it.
         placement: where this person stands in the pose picture; see `Choreographer`.
         turns: degrees by which this person may turn from the camera; None where any.
 
@@ -67,6 +70,7 @@ class Dancer:
                 )
             self.size = (fitting_width(*self._drawn, height), height)
         self.view = card.view
+        self.shot = card.shot
         self.placement = card.placement
         self.turns = None if card.turns == ANY_TURN else card.turns
         try:
@@ -74,6 +78,7 @@ class Dancer:
             self._runtime: ImageRuntime = model.runtime(self._run, card, self.bundle.file)
         except ValueError as error:
             raise DancingError(f"{self.bundle.path}: {error}") from error
+        self.consecutive = self._runtime.consecutive
 
     def __call__(
         self,

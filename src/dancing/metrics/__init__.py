@@ -18,6 +18,7 @@ from dancing.metrics.distributions import (
 from dancing.metrics.image import (
     change,
     decibels,
+    face_fit,
     pck,
     person_box,
     pose_error,
@@ -47,6 +48,7 @@ __all__ = [
     "decibels",
     "diversity",
     "energy_distance",
+    "face_fit",
     "foot_sliding",
     "frechet_distance",
     "geometric_feature_names",

@@ -136,6 +136,36 @@ def sharpness(a: ArrayLike, mask: ArrayLike | None = None) -> float:
     return float((energy if mask is None else energy[_mask(mask, values.shape)]).mean())
 
 
+def face_fit(a: ArrayLike, b: ArrayLike, box: tuple[slice, slice], reach: float = 0.07) -> float:
+    """SSIM of the inner face, where it fits best: a face a little beside its place is still a face.
+
+    The inner three fifths of a square around the face are compared with the other picture there and
+    at up to `reach` sides of the square from there, in quarters of that distance.
+
+    Args:
+        a: (H, W) or (H, W, 3), the drawn picture.
+        b: the same shape, the real one.
+        box: rows and columns of the face in the real one, a square inside the picture.
+        reach: at most a fifth, so that nothing outside the square is looked at.
+
+    Returns:
+        As `ssim`; the largest.
+    """
+    drawn, real = np.asarray(a), np.asarray(b)
+    side = box[0].stop - box[0].start
+    trim = side // 5
+    rows, columns = (slice(part.start + trim, part.stop - trim) for part in box)
+    shifts = sorted({round(reach * side * step / 4) for step in range(-4, 5)})
+    return max(
+        ssim(
+            drawn[rows.start + y : rows.stop + y, columns.start + x : columns.stop + x],
+            real[rows, columns],
+        )
+        for y in shifts
+        for x in shifts
+    )
+
+
 def person_box(matte: ArrayLike, margin: int = 0) -> Flags:
     """The mask (H, W) of the smallest upright box around a matte, grown by a margin in pixels.
 

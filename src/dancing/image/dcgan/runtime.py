@@ -27,10 +27,12 @@ class Runtime:
     Attributes:
         scene: None; it is drawn together with the person.
         margin: 0, nobody may reach out of the frame.
+        consecutive: no, each frame is drawn by itself.
     """
 
     scene = None
     margin = (0, 0, 0, 0)
+    consecutive = False
 
     def __init__(
         self,

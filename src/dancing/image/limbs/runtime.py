@@ -31,10 +31,13 @@ class Runtime:
     Attributes:
         scene: what the dancer was filmed in front of.
         margin: left, top, right, bottom, pixels by which the person may reach out of the frame.
+        consecutive: no, each frame is drawn by itself.
 
     Raises:
         ValueError: when the background plate is no PNG of the card's size.
     """
+
+    consecutive = False
 
     def __init__(
         self,

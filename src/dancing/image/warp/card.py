@@ -35,6 +35,7 @@ _SIDES = (16, 4096)
 _MOST_REFERENCES = 32
 _MOST_PIXELS = 64_000_000  # of all references together: 256 MB
 _FARTHEST = 20_000  # pixels of a landmark from its picture
+_FARTHEST_SEEN = 1000.0  # pictures
 _SEEN = 0.5  # visibility
 _PARTS = {
     "head": (NOSE, *EARS),
@@ -81,11 +82,16 @@ class Card(ImageCard):
         plate: (width, height) of the scene's picture, of the frame's shape; it may have more
             pixels than a frame.
         references: the pictures of the person, at least one.
+        seen: left, top, right and bottom of a frame as fractions of the first picture that the
+            person was cut out of; it may reach outside. None in cards of earlier versions.
+        made_from: hashes of the names of the photos and videos; see `dancing.data.dataset`.
     """
 
     margin: tuple[int, int, int, int]
     plate: tuple[int, int]
     references: tuple[ReferenceCard, ...]
+    seen: tuple[float, float, float, float] | None = None
+    made_from: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,6 +102,20 @@ class Card(ImageCard):
             raise ValueError(f"{len(self.references)} references")
         if sum(one.size[0] * one.size[1] for one in self.references) > _MOST_PIXELS:
             raise ValueError("references are too large")
+        if self.seen is not None:
+            left, top, right, bottom = self.seen
+            if max(map(abs, self.seen)) > _FARTHEST_SEEN or not (left < right and top < bottom):
+                raise ValueError("seen")
+
+    @property
+    def shot(self) -> tuple[float, float, float, float] | None:
+        """What a frame shows of a picture by the camera that the person was seen with."""
+        return self.seen
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Hashes of the names of all photos and videos that the person was seen in."""
+        return super().sources | frozenset(self.made_from)
 
     @property
     def holds(self) -> list[str]:

@@ -17,6 +17,7 @@ from dancing.body.poses import Placement
 from dancing.body.skeleton import ANKLES, HIPS, NOSE, SHOULDERS, TRUNK, WRISTS
 from dancing.bundle import CARD, PREVIEW, write_bundle
 from dancing.card import Card as BundleCard
+from dancing.data.dataset import source_hash
 from dancing.data.landmarker import Landmarker, Person
 from dancing.data.pose_model import model_path
 from dancing.errors import DancingError
@@ -114,7 +115,8 @@ def learn(files: Sequence[Path], output: Path, listener: Listener) -> list[str]:
         raise DancingError(
             f"{sights[0].path}: shows the person from behind; begin with one from the front"
         )
-    write_bundle(_files(sights, output.stem, listener), output)
+    made_from = sorted({source_hash(file.name) for file in files})
+    write_bundle(_files(sights, output.stem, made_from, listener), output)
     return notes
 
 
@@ -345,7 +347,9 @@ def _of_person(alpha: Picture, matte: Picture) -> Picture:
     return np.where(np.isin(labels, own), alpha, 0).astype(np.uint8)
 
 
-def _files(sights: Sequence[Sight], name: str, listener: Listener) -> dict[str, bytes]:
+def _files(
+    sights: Sequence[Sight], name: str, made_from: Sequence[str], listener: Listener
+) -> dict[str, bytes]:
     """The files of a bundle, card included."""
     first = sights[0]
     body = measured(first.points, first.size[1])
@@ -378,6 +382,13 @@ def _files(sights: Sequence[Sight], name: str, listener: Listener) -> dict[str, 
         proportions=body.proportions,
         plate=(plate.shape[1], plate.shape[0]),
         references=tuple(one.card for one, _ in references),
+        seen=(
+            round(left / first.size[0], 6),
+            round(top / first.size[1], 6),
+            round(right / first.size[0], 6),
+            round(bottom / first.size[1], 6),
+        ),
+        made_from=tuple(made_from),
     )
     files = files_of([one for one, _ in references], plate)
     files[PREVIEW] = encode_png(_preview(references[0], plate, frame))

@@ -46,10 +46,13 @@ class Runtime:
     Attributes:
         scene: what the dancer was seen in front of.
         margin: left, top, right, bottom, pixels by which the person may reach out of the frame.
+        consecutive: yes, size and references follow the dance.
 
     Raises:
         ValueError: when a picture is no PNG of the card's size.
     """
+
+    consecutive = True
 
     def __init__(
         self,
