@@ -126,7 +126,7 @@ def main() -> None:
     rows = [("all, as generate runs it", together.over(count))]
     rows += [("drawing alone", drawing.over(count)), ("encoding alone", encoding.over(count))]
     remark = ""
-    if dancer.bundle.stage("image").outputs:
+    if dancer.bundle.stage("image").model != "warp":
         operations, network = profile(dancer, poses.landmarks)
         throughput = convolution_throughput()
         limit = operations / throughput

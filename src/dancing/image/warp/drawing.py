@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _NEARLY = 0.02  # of a triangle's side: pixels on an edge belong to both
 _FLAT = 1e-6  # cells that a triangle covers which is not drawn
+_TURNS = np.array([[1, -1], [-1, 1]], np.float32)
 _FOLD = 4.0  # times as far apart as cells, where a mesh lies on itself
 
 
@@ -71,8 +72,10 @@ class _Grids:
 
     def __init__(self, pieces: Sequence[Piece], size: tuple[int, int], stride: int) -> None:
         self._pieces, self._size, self._stride = pieces, size, stride
-        low = np.array([piece.moved.min(0) for piece in pieces])
-        high = np.array([piece.moved.max(0) for piece in pieces])
+        first = np.cumsum([0, *(len(piece.places) for piece in pieces[:-1])])
+        moved = np.concatenate([piece.moved for piece in pieces])
+        places = np.concatenate([piece.places for piece in pieces])
+        low, high = np.minimum.reduceat(moved, first), np.maximum.reduceat(moved, first)
         self._low = (np.floor(low / stride).astype(int) - 1).clip(0)
         last = [-(-side // stride) for side in size]
         high = np.minimum(np.ceil(high / stride).astype(int) + 2, last)
@@ -81,17 +84,16 @@ class _Grids:
         self._top = np.cumsum(rows) - rows
         shape = int(rows.sum()), int(self.sides[:, 0].max().clip(0)) + 1
 
-        first = np.cumsum([0, *(len(piece.places) for piece in pieces[:-1])])
         corners = np.concatenate(
             [piece.triangles + start for piece, start in zip(pieces, first, strict=True)]
         )
         which = np.repeat(np.arange(len(pieces)), [len(piece.triangles) for piece in pieces])
         # Cells' middles are whole numbers.
-        moved = np.concatenate([piece.moved for piece in pieces]) / stride - 0.5
-        places = np.concatenate([piece.places for piece in pieces]) - 0.5
+        moved = (moved / stride - 0.5).astype(np.float32)
+        places = (places - 0.5).astype(np.float32)
         # Where in the array a cell (0, 0) of the picture would be.
         base = self._top * shape[1] - self._low @ [1, shape[1]]
-        limits = np.stack([self._low, high], 1)[which]
+        limits = np.stack([self._low, high], 1).astype(np.int32)[which]
         triangles = _Triangles(moved[corners], places[corners], limits, base[which])
         owner, self._origin = triangles.cells(shape)
         self._find_folds(triangles, owner)
@@ -102,9 +104,9 @@ class _Grids:
         import cv2
 
         near = cv2.blur(seen.astype(np.float32), (3, 3))
-        edge = (near > 1e-3) & ~seen
-        self._origin[edge] = cv2.blur(self._origin, (3, 3))[edge] / near[edge, None]
-        self._covered = np.where(seen | edge, np.uint8(255), np.uint8(0))
+        self._covered = np.where(near > 1e-3, np.uint8(255), np.uint8(0))
+        around = cv2.blur(self._origin, (3, 3)) / np.maximum(near, 1e-3)[..., None]
+        self._origin = np.where(seen[..., None], self._origin, around)
 
     def _find_folds(self, triangles: _Triangles, owner: NDArray[np.intp]) -> None:
         """Where a mesh lies on itself, take pixels from either side of the edge, not from between.
@@ -117,7 +119,8 @@ class _Grids:
         stride, seen = self._stride, owner >= 0
         folds = np.zeros(owner.shape, np.uint8)
         for one, two in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
-            apart = np.abs(self._origin[one] - self._origin[two]).max(-1) > _FOLD * stride
+            steps = cv2.absdiff(self._origin[one], self._origin[two])
+            apart = cv2.inRange(steps, (0, 0), (_FOLD * stride, _FOLD * stride)) == 0
             apart &= seen[one] & seen[two]
             folds[one] |= apart
             folds[two] |= apart
@@ -169,25 +172,35 @@ class _Triangles:
     """
 
     def __init__(
-        self, corners: Points, places: Points, limits: NDArray[np.intp], base: NDArray[np.intp]
+        self,
+        corners: NDArray[np.float32],
+        places: NDArray[np.float32],
+        limits: NDArray[np.int32],
+        base: NDArray[np.intp],
     ) -> None:
-        self._limits, self._base = limits, base
         edges, sides = (each[:, 1:] - each[:, :1] for each in (corners, places))
         area = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
         flat = np.abs(area) < _FLAT
-        self._first = np.ceil(corners.min(1) - _NEARLY).astype(int)
-        across = np.floor(corners.max(1) + _NEARLY).astype(int) - self._first + 1
+        one, two, three = np.moveaxis(corners, 1, 0)
+        low = np.minimum(np.minimum(one, two), three)
+        high = np.maximum(np.maximum(one, two), three)
+        self._first = np.ceil(low - _NEARLY).astype(np.int32)
+        across = np.floor(high + _NEARLY).astype(np.int32) - self._first + 1
+        most = np.maximum(across[:, 0], across[:, 1])
         # Stretched triangles have larger squares; few are.
-        self._squares = 2 ** np.ceil(np.log2(across.max(1).clip(1))).astype(int)
+        self._squares = 2 ** np.ceil(np.log2(most.clip(1))).astype(np.int32)
         outside = (self._first >= limits[:, 1]) | (self._first + across <= limits[:, 0])
-        self._squares[flat | ((across <= 0) | outside).any(1)] = 0
+        outside |= across <= 0
+        self._squares[flat | outside[:, 0] | outside[:, 1]] = 0
+        self._limits, self._base = limits, base
         # Barycentric coordinates grow by so much from one cell to the next, across and down.
-        grow = np.stack([edges[:, 1, ::-1], edges[:, 0, ::-1]], 1) * [[1, -1], [-1, 1]]
-        grow /= np.where(flat, np.inf, area)[:, None, None]
-        start = (grow @ (self._first - corners[:, 0])[..., None])[..., 0]
-        self.steps = (sides.swapaxes(1, 2) @ grow).astype(np.float32)
-        self._grow, self._start = grow.astype(np.float32), start.astype(np.float32)
-        self._origin = places[:, 0] + (start[:, None] @ sides)[:, 0]
+        grow = np.stack([edges[:, 1, ::-1], edges[:, 0, ::-1]], 1) * _TURNS
+        grow /= np.where(flat, np.float32(np.inf), area)[:, None, None]
+        start = (grow @ (self._first - one)[..., None])[..., 0]
+        self.steps = sides.swapaxes(1, 2) @ grow
+        # With them the places: (4, M) of the first cell, and (2, 4, M).
+        self._start = np.hstack([start, places[:, 0] + (start[:, None] @ sides)[:, 0]]).T
+        self._grow = np.hstack([grow, self.steps]).transpose(2, 1, 0)
 
     def cells(self, shape: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Which triangle each cell (rows, columns) lies in, the last one; and its place.
@@ -199,22 +212,24 @@ class _Triangles:
         origin = np.zeros((*shape, 2), np.float32)
         for side in np.unique(self._squares[self._squares > 0]):
             these = np.flatnonzero(self._squares == side)
-            along = np.arange(side, dtype=np.float32)
-            across, down = np.moveaxis(self._grow[these, ..., None] * along, 2, 0)
-            down += self._start[these, :, None]
-            b, c = (down[..., None] + across[:, :, None]).swapaxes(0, 1)
+            along = np.arange(side)[:, None]
+            first = self._first[these].T
+            low, end = self._limits[these].transpose(1, 2, 0)[:, :, None]
+            cells = first[:, None] + along
+            columns, rows = (cells >= low) & (cells < end)
+            # (4, side, side, K): the longest axis is the last one, which NumPy is fastest on.
+            across, down = self._grow[:, :, None, these] * along.astype(np.float32)
+            down += self._start[:, None, these]
+            values = down[:, :, None] + across[:, None]
+            b, c = values[:2]
             inside = np.minimum(np.minimum(b, c), 1 - b - c) >= -_NEARLY
-            number, y, x = np.nonzero(inside)
-            number = these[number]
-            cell = self._first[number] + np.stack([x, y], 1)
-            wanted = ((cell >= self._limits[number, 0]) & (cell < self._limits[number, 1])).all(1)
-            number, x, y, cell = number[wanted], x[wanted], y[wanted], cell[wanted]
-            place = self._base[number] + cell @ [1, shape[1]]
-            owner.ravel()[place] = number
-            steps = self.steps[number]
-            origin.reshape(-1, 2)[place] = (
-                self._origin[number] + steps[..., 0] * x[:, None] + steps[..., 1] * y[:, None]
-            )
+            inside &= rows[:, None] & columns
+            number, cell = np.nonzero(inside.reshape(-1, len(these)).T)
+            corner = self._base[these] + first[0] + first[1] * shape[1]
+            place = corner[number] + (along * shape[1] + along[:, 0]).ravel()[cell]
+            owner.ravel()[place] = these[number]
+            found = values[2:].reshape(2, -1, len(these))[:, cell, number]
+            origin.reshape(-1, 2)[place] = found.T
         return owner, origin
 
 
