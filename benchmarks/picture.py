@@ -58,7 +58,7 @@ STAGES = (
     ("- network", Bundle, "run"),
     ("shadow", runtime, "_shade"),
     ("shadow over the scene", runtime, "darken"),
-    ("laying over the scene", runtime, "_laid_over"),
+    ("laying over the scene", runtime, "_lay_over"),
 )
 
 

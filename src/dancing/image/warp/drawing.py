@@ -127,8 +127,8 @@ class _Grids:
         self._folds = np.flatnonzero((cv2.dilate(folds, np.ones((3, 3), np.uint8)) > 0) & seen)
         inner = ((np.arange(stride) + 0.5) / stride - 0.5).astype(np.float32)
         steps = triangles.steps[owner.ravel()[self._folds], :, :, None, None]
-        places = self._origin.reshape(-1, 2)[self._folds, :, None, None]
-        places = places + steps[:, :, 0] * inner + steps[:, :, 1] * inner[:, None]
+        middles = self._origin.reshape(-1, 2)[self._folds, :, None, None]
+        places = middles + steps[:, :, 0] * inner + steps[:, :, 1] * inner[:, None]
         self._at_folds = places.transpose(0, 2, 3, 1)
 
     def drawn(self, number: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
@@ -250,8 +250,8 @@ def lay_over(
         pixels = cv2.convertScaleAbs(pixels, alpha=opacity)
     height, width = pixels.shape[:2]
     box = canvas[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
-    rest = cv2.merge([255 - pixels[..., 3]] * box.shape[2])
+    rest = cv2.merge([cv2.bitwise_not(cv2.extractChannel(pixels, 3))] * box.shape[2])
     cv2.multiply(box, rest, dst=rest, scale=1 / 255)
     if box.shape[2] == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
-    box[:] = cv2.add(pixels, rest)
+    box[:] = cv2.add(pixels, rest, dst=rest)
