@@ -33,10 +33,10 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import dancing
+from dancing.bundle import Bundle
 from dancing.image.compositing import crops
 from dancing.image.dancer import Dancer
-from dancing.image.warp import painter, runtime
-from dancing.image.warp.skinning import Skin
+from dancing.image.warp import painter, refining, runtime
 from dancing.media.video import VideoWriter
 from dancing.pipeline import generate
 
@@ -49,13 +49,16 @@ STAGES = (
     (ONCE, runtime, "cut"),
     ("choosing references", runtime.Chooser, "__call__"),
     ("painting the person", runtime, "paint"),
-    ("- skinning", Skin, "__call__"),
+    ("- skinning", painter, "skinned"),
     ("- where pixels come from", painter, "drawn"),
     (SAMPLING, "cv2", "remap"),
     ("- layers over each other", painter, "lay_over"),
+    ("mending the person", runtime.Refiner, "__call__"),
+    ("- sketch", refining, "sketch"),
+    ("- network", Bundle, "run"),
     ("shadow", runtime, "_shade"),
     ("shadow over the scene", runtime, "darken"),
-    ("laying over the scene", runtime, "_laid_over"),
+    ("laying over the scene", runtime, "_lay_over"),
 )
 
 
@@ -123,7 +126,7 @@ def main() -> None:
     rows = [("all, as generate runs it", together.over(count))]
     rows += [("drawing alone", drawing.over(count)), ("encoding alone", encoding.over(count))]
     remark = ""
-    if dancer.bundle.stage("image").outputs:
+    if dancer.bundle.stage("image").model != "warp":
         operations, network = profile(dancer, poses.landmarks)
         throughput = convolution_throughput()
         limit = operations / throughput

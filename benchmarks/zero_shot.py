@@ -88,19 +88,21 @@ def drawn(video, references, refine, count):
         chooser(pose)
         painted = paint(chooser.layers_of, pose, chooser.skirt, (width, height))
         rows = {
-            "photo": (moved(references[0], pose, (width, height)), (0, 0)),
-            "painted": (painted.canvas, (0, 0)),
+            "photo": [(moved(references[0], pose, (width, height)), (0, 0))],
+            "painted": [(painted.canvas, (0, 0))],
             "mended": refine(painted, pose),
         }
         share = mattes[t][..., None] / 255.0
         true = (frames[t] * share + GREY * (1 - share) + 0.5).astype(np.uint8)
         box = person_box(mattes[t])
-        for name, (person, (left, top)) in rows.items():
+        for name, parts in rows.items():
             picture = np.full((height, width, 3), GREY, np.uint8)
-            inside = person[max(0, -top) :, max(0, -left) :]
-            left, top = max(0, left), max(0, top)
-            inside = np.ascontiguousarray(inside[: height - top, : width - left])
-            lay_over(picture, inside, (left, top))
+            for person, (left, top) in parts:
+                inside = person[max(0, -top) :, max(0, -left) :]
+                left, top = max(0, left), max(0, top)
+                inside = inside[: max(0, height - top), : max(0, width - left)]
+                if inside.size:
+                    lay_over(picture, np.ascontiguousarray(inside), (left, top))
             found[name].append(
                 (
                     psnr(picture, true, box),

@@ -198,6 +198,8 @@ class Bundle:
         if stage == "motion":
             # So small that more threads gain nothing; and of one, the sums have one order.
             options.intra_op_num_threads = 1
+        # Threads that wait by looking again and again would slow down those that paint and encode.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # A plan of the memory for every shape of input that comes costs more than it saves.
         options.enable_mem_pattern = False
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,160 +14,223 @@ if TYPE_CHECKING:
     Points = NDArray[np.float64]
 
 _NEARLY = 0.02  # of a triangle's side: pixels on an edge belong to both
-_OUTSIDE = -99.0
-_ALL = 0.999  # of the cells around are known
 _FLAT = 1e-6  # cells that a triangle covers which is not drawn
+_TURNS = np.array([[1, -1], [-1, 1]], np.float32)
 _FOLD = 4.0  # times as far apart as cells, where a mesh lies on itself
 
 
-def drawn(
-    pixels: NDArray[np.uint8],
-    places: Points,
-    moved: Points,
-    triangles: NDArray[np.intp],
-    size: tuple[int, int],
-    stride: int,
-) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
+@dataclass(frozen=True, eq=False)
+class Piece:
     """A picture whose places have moved.
 
-    Args:
+    Attributes:
         pixels: (h, w, 4), colours multiplied by alpha.
         places: (N, 2) x, y of the mesh's vertices in `pixels`.
         moved: (N, 2) where they are in the new picture.
         triangles: (M, 3) vertices; of two on one spot the later one is in front.
+    """
+
+    pixels: NDArray[np.uint8]
+    places: Points
+    moved: Points
+    triangles: NDArray[np.intp]
+
+
+def drawn(
+    pieces: Sequence[Piece], size: tuple[int, int], stride: int
+) -> list[tuple[NDArray[np.uint8], tuple[int, int]] | None]:
+    """Pictures whose places have moved.
+
+    Args:
         size: (width, height) of the new picture; what lies outside is left out.
         stride: at every such pixel it is computed where it comes from, between them interpolated.
 
     Returns:
-        Pixels (h, w, 4) of a part of the new picture, and its left and top; None where nothing of
-        it is inside.
+        Of each piece, pixels (h, w, 4) of a part of the new picture, and its left and top; None
+        where nothing of it is inside.
     """
-    import cv2
-
-    low = np.floor(moved.min(0) / stride).astype(int) - 1
-    high = np.ceil(moved.max(0) / stride).astype(int) + 2
-    low = low.clip(0)
-    high = np.minimum(high, [-(-side // stride) for side in size])
-    if (high <= low).any():
-        return None
-    columns, rows = (high - low).tolist()
-    # Cells' middles are whole numbers.
-    corners = (moved / stride - low - 0.5)[triangles]
-    edges = corners[:, 1:] - corners[:, :1]
-    area = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
-    owner = _owners(corners, edges, area, columns, rows)
-    maps = _maps(corners, edges, area, (places - 0.5)[triangles])
-    y, x = np.mgrid[:rows, :columns]
-    origin = np.where((owner >= 0)[..., None], _mapped(maps[owner], x, y), 0).astype(np.float32)
-    # Around the mesh its places go on, so that they can be interpolated up to its edge.
-    covered = (owner >= 0).astype(np.float32)
-    near = cv2.blur(covered, (3, 3))
-    edge = (near > 0) & (owner < 0)
-    origin[edge] = (cv2.blur(origin, (3, 3)) / np.maximum(near, 1e-6)[..., None])[edge]
-    covered[edge] = 1
-    box = (columns * stride, rows * stride)
-    known = cv2.compare(cv2.resize(covered, box, interpolation=cv2.INTER_LINEAR), _ALL, cv2.CMP_GE)
-    source = np.full((*known.shape, 2), _OUTSIDE, np.float32)
-    cv2.copyTo(cv2.resize(origin, box, interpolation=cv2.INTER_LINEAR), known, source)
-    _keep_folds(source, owner, origin, maps, stride)
-    left, top = (low * stride).tolist()
-    source = source[: size[1] - top, : size[0] - left]
-    return cv2.remap(pixels, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), (
-        left,
-        top,
-    )
+    if not pieces:
+        return []
+    grids = _Grids(pieces, size, stride)
+    return [
+        grids.drawn(number) if (grids.sides[number] > 0).all() else None
+        for number in range(len(pieces))
+    ]
 
 
-def _owners(
-    corners: Points, edges: Points, area: Points, columns: int, rows: int
-) -> NDArray[np.intp]:
-    """Which triangle each cell (rows, columns) lies in, the last one; or -1.
+class _Grids:
+    """Of every so many pixels of the new picture, where they come from in each piece.
 
-    Barycentric coordinates of all cells in a square around each triangle.
+    All pieces at once: their cells lie below each other in one array, with a row between them.
 
     Args:
-        corners: (M, 3, 2) of the triangles, in cells.
-        edges: (M, 2, 2) from the first corner to the others.
-        area: (M,) their cross product.
+        pieces, size, stride: see `drawn`.
+
+    Attributes:
+        sides: (P, 2) columns and rows of each piece, 0 or less where nothing of it is inside.
     """
-    owner = np.full((rows, columns), -1)
-    first = np.ceil(corners.min(1) - _NEARLY).astype(int)
-    across = np.floor(corners.max(1) + _NEARLY).astype(int) - first + 1
-    # Stretched triangles have larger squares; few are.
-    squares = 2 ** np.ceil(np.log2(across.max(1).clip(1))).astype(int)
-    squares[(across <= 0).any(1)] = 0
-    squares[np.abs(area) < _FLAT] = 0
-    for side in np.unique(squares[squares > 0]):
-        these = np.flatnonzero(squares == side)
-        y, x = np.mgrid[:side, :side].reshape(2, -1)
-        x = first[these, 0, None] + x
-        y = first[these, 1, None] + y
-        dx, dy = x - corners[these, 0, 0, None], y - corners[these, 0, 1, None]
-        one, two, whole = edges[these, 0, :, None], edges[these, 1, :, None], area[these, None]
-        b = (dx * two[:, 1] - dy * two[:, 0]) / whole
-        c = (one[:, 0] * dy - one[:, 1] * dx) / whole
-        inside = (b >= -_NEARLY) & (c >= -_NEARLY) & (b + c <= 1 + _NEARLY)
-        inside &= (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
-        which, cell = np.nonzero(inside)
-        owner[y[which, cell], x[which, cell]] = these[which]
-    return owner
+
+    def __init__(self, pieces: Sequence[Piece], size: tuple[int, int], stride: int) -> None:
+        self._pieces, self._size, self._stride = pieces, size, stride
+        first = np.cumsum([0, *(len(piece.places) for piece in pieces[:-1])])
+        moved = np.concatenate([piece.moved for piece in pieces])
+        places = np.concatenate([piece.places for piece in pieces])
+        low, high = np.minimum.reduceat(moved, first), np.maximum.reduceat(moved, first)
+        self._low = (np.floor(low / stride).astype(int) - 1).clip(0)
+        last = [-(-side // stride) for side in size]
+        high = np.minimum(np.ceil(high / stride).astype(int) + 2, last)
+        self.sides = high - self._low
+        rows = self.sides[:, 1].clip(0) + 1
+        self._top = np.cumsum(rows) - rows
+        shape = int(rows.sum()), int(self.sides[:, 0].max().clip(0)) + 1
+
+        corners = np.concatenate(
+            [piece.triangles + start for piece, start in zip(pieces, first, strict=True)]
+        )
+        which = np.repeat(np.arange(len(pieces)), [len(piece.triangles) for piece in pieces])
+        # Cells' middles are whole numbers.
+        moved = (moved / stride - 0.5).astype(np.float32)
+        places = (places - 0.5).astype(np.float32)
+        # Where in the array a cell (0, 0) of the picture would be.
+        base = self._top * shape[1] - self._low @ [1, shape[1]]
+        limits = np.stack([self._low, high], 1).astype(np.int32)[which]
+        triangles = _Triangles(moved[corners], places[corners], limits, base[which])
+        owner, self._origin = triangles.cells(shape)
+        self._find_folds(triangles, owner)
+        self._go_on(owner >= 0)
+
+    def _go_on(self, seen: NDArray[np.bool_]) -> None:
+        """Around a mesh its places go on, so that they can be interpolated up to its edge."""
+        import cv2
+
+        near = cv2.blur(seen.astype(np.float32), (3, 3))
+        self._covered = np.where(near > 1e-3, np.uint8(255), np.uint8(0))
+        around = cv2.blur(self._origin, (3, 3)) / np.maximum(near, 1e-3)[..., None]
+        self._origin = np.where(seen[..., None], self._origin, around)
+
+    def _find_folds(self, triangles: _Triangles, owner: NDArray[np.intp]) -> None:
+        """Where a mesh lies on itself, take pixels from either side of the edge, not from between.
+
+        Args:
+            owner: (rows, columns) the triangle that each cell lies in, or -1.
+        """
+        import cv2
+
+        stride, seen = self._stride, owner >= 0
+        folds = np.zeros(owner.shape, np.uint8)
+        for one, two in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+            steps = cv2.absdiff(self._origin[one], self._origin[two])
+            apart = cv2.inRange(steps, (0, 0), (_FOLD * stride, _FOLD * stride)) == 0
+            apart &= seen[one] & seen[two]
+            folds[one] |= apart
+            folds[two] |= apart
+        self._folds = np.flatnonzero((cv2.dilate(folds, np.ones((3, 3), np.uint8)) > 0) & seen)
+        inner = ((np.arange(stride) + 0.5) / stride - 0.5).astype(np.float32)
+        steps = triangles.steps[owner.ravel()[self._folds], :, :, None, None]
+        middles = self._origin.reshape(-1, 2)[self._folds, :, None, None]
+        places = middles + steps[:, :, 0] * inner + steps[:, :, 1] * inner[:, None]
+        self._at_folds = places.transpose(0, 2, 3, 1)
+
+    def drawn(self, number: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """A piece; see `drawn`."""
+        import cv2
+
+        columns, rows = self.sides[number].tolist()
+        stride = self._stride
+        box = (columns * stride, rows * stride)
+        top, end = self._top[number], self._top[number] + rows
+        source = cv2.resize(self._origin[top:end, :columns], box)
+        known = cv2.resize(self._covered[top:end, :columns], box)
+        known = cv2.compare(known, 255, cv2.CMP_EQ)
+        width = self._origin.shape[1]
+        first, last = np.searchsorted(self._folds, [top * width, end * width])
+        if last > first:
+            row, column = np.divmod(self._folds[first:last] - top * width, width)
+            cells = source.reshape(rows, stride, columns, stride, 2)
+            cells[row, :, column] = self._at_folds[first:last]
+            known.reshape(rows, stride, columns, stride)[row, :, column] = 255
+        left, top = (self._low[number] * stride).tolist()
+        part = np.s_[: self._size[1] - top, : self._size[0] - left]
+        pixels = cv2.remap(
+            self._pieces[number].pixels, source[part], None, cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+        )  # fmt: skip
+        return cv2.copyTo(pixels, known[part]), (left, top)
 
 
-def _maps(corners: Points, edges: Points, area: Points, places: Points) -> Points:
-    """(M, 2, 3) from the cells (x, y, 1) of each triangle to where they come from.
+class _Triangles:
+    """Triangles of meshes, and the cells that lie in them.
 
     Args:
-        corners, edges, area: as of `_owners`.
-        places: (M, 3, 2) where the corners come from.
+        corners: (M, 3, 2) in cells of the new picture.
+        places: (M, 3, 2) where they come from.
+        limits: (M, 2, 2) first and last cell, exclusive, that is wanted.
+        base: (M,) where in an array the cell (0, 0) of the new picture would be.
+
+    Attributes:
+        steps: (M, 2, 2) how far a cell's place is from that of the next one across, and down.
     """
-    area = np.where(np.abs(area) < _FLAT, np.inf, area)[:, None]
-    sides = places[:, 1:] - places[:, :1]
-    across = (sides[:, 0] * edges[:, 1, 1:] - sides[:, 1] * edges[:, 0, 1:]) / area
-    down = (sides[:, 1] * edges[:, 0, :1] - sides[:, 0] * edges[:, 1, :1]) / area
-    offset = places[:, 0] - across * corners[:, 0, :1] - down * corners[:, 0, 1:]
-    return np.stack([across, down, offset], 2)
 
+    def __init__(
+        self,
+        corners: NDArray[np.float32],
+        places: NDArray[np.float32],
+        limits: NDArray[np.int32],
+        base: NDArray[np.intp],
+    ) -> None:
+        edges, sides = (each[:, 1:] - each[:, :1] for each in (corners, places))
+        area = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
+        flat = np.abs(area) < _FLAT
+        one, two, three = np.moveaxis(corners, 1, 0)
+        low = np.minimum(np.minimum(one, two), three)
+        high = np.maximum(np.maximum(one, two), three)
+        self._first = np.ceil(low - _NEARLY).astype(np.int32)
+        across = np.floor(high + _NEARLY).astype(np.int32) - self._first + 1
+        most = np.maximum(across[:, 0], across[:, 1])
+        # Stretched triangles have larger squares; few are.
+        self._squares = 2 ** np.ceil(np.log2(most.clip(1))).astype(np.int32)
+        outside = (self._first >= limits[:, 1]) | (self._first + across <= limits[:, 0])
+        outside |= across <= 0
+        self._squares[flat | outside[:, 0] | outside[:, 1]] = 0
+        self._limits, self._base = limits, base
+        # Barycentric coordinates grow by so much from one cell to the next, across and down.
+        grow = np.stack([edges[:, 1, ::-1], edges[:, 0, ::-1]], 1) * _TURNS
+        grow /= np.where(flat, np.float32(np.inf), area)[:, None, None]
+        start = (grow @ (self._first - one)[..., None])[..., 0]
+        self.steps = sides.swapaxes(1, 2) @ grow
+        # With them the places: (4, M) of the first cell, and (2, 4, M).
+        self._start = np.hstack([start, places[:, 0] + (start[:, None] @ sides)[:, 0]]).T
+        self._grow = np.hstack([grow, self.steps]).transpose(2, 1, 0)
 
-def _mapped(maps: Points, x: NDArray[Any], y: NDArray[Any]) -> Points:
-    """Points (..., 2) through maps (..., 2, 3), each its own."""
-    found: Points = maps[..., 0] * x[..., None] + maps[..., 1] * y[..., None] + maps[..., 2]
-    return found
+    def cells(self, shape: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Which triangle each cell (rows, columns) lies in, the last one; and its place.
 
-
-def _keep_folds(
-    source: NDArray[np.float32],
-    owner: NDArray[np.intp],
-    origin: NDArray[np.float32],
-    maps: Points,
-    stride: int,
-) -> None:
-    """Where a mesh lies on itself, take pixels from either side of the edge, not from between.
-
-    Args:
-        source: (rows * stride, columns * stride, 2), changed.
-        owner, origin: of each cell (rows, columns).
-        maps: of each triangle.
-    """
-    import cv2
-
-    seen = owner >= 0
-    far = _FOLD * stride
-    folds = np.zeros(owner.shape, np.uint8)
-    for axis in (0, 1):
-        one, two = (np.s_[:-1], np.s_[1:]) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
-        apart = np.abs(origin[one] - origin[two]).max(-1) > far
-        apart &= seen[one] & seen[two]
-        folds[one] |= apart
-        folds[two] |= apart
-    if not folds.any():
-        return
-    folds = cv2.dilate(folds, np.ones((3, 3), np.uint8)) * seen.astype(np.uint8)
-    rows, columns = np.nonzero(folds)
-    inner = (np.arange(stride) + 0.5) / stride - 0.5
-    y, x = (each.ravel() for each in np.meshgrid(inner, inner, indexing="ij"))
-    places = _mapped(maps[owner[rows, columns]][:, None], columns[:, None] + x, rows[:, None] + y)
-    cells = source.reshape(len(owner), stride, -1, stride, 2)
-    cells[rows, :, columns] = places.reshape(-1, stride, stride, 2)
+        -1 and 0 where there is none. Barycentric coordinates of all cells in a square around each
+        triangle.
+        """
+        owner = np.full(shape, -1)
+        origin = np.zeros((*shape, 2), np.float32)
+        for side in np.unique(self._squares[self._squares > 0]):
+            these = np.flatnonzero(self._squares == side)
+            along = np.arange(side)[:, None]
+            first = self._first[these].T
+            low, end = self._limits[these].transpose(1, 2, 0)[:, :, None]
+            cells = first[:, None] + along
+            columns, rows = (cells >= low) & (cells < end)
+            # (4, side, side, K): the longest axis is the last one, which NumPy is fastest on.
+            across, down = self._grow[:, :, None, these] * along.astype(np.float32)
+            down += self._start[:, None, these]
+            values = down[:, :, None] + across[:, None]
+            b, c = values[:2]
+            inside = np.minimum(np.minimum(b, c), 1 - b - c) >= -_NEARLY
+            inside &= rows[:, None] & columns
+            number, cell = np.nonzero(inside.reshape(-1, len(these)).T)
+            corner = self._base[these] + first[0] + first[1] * shape[1]
+            place = corner[number] + (along * shape[1] + along[:, 0]).ravel()[cell]
+            owner.ravel()[place] = these[number]
+            found = values[2:].reshape(2, -1, len(these))[:, cell, number]
+            origin.reshape(-1, 2)[place] = found.T
+        return owner, origin
 
 
 def lay_over(
@@ -185,8 +250,8 @@ def lay_over(
         pixels = cv2.convertScaleAbs(pixels, alpha=opacity)
     height, width = pixels.shape[:2]
     box = canvas[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
-    rest = cv2.merge([255 - pixels[..., 3]] * box.shape[2])
+    rest = cv2.merge([cv2.bitwise_not(cv2.extractChannel(pixels, 3))] * box.shape[2])
     cv2.multiply(box, rest, dst=rest, scale=1 / 255)
     if box.shape[2] == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
-    box[:] = cv2.add(pixels, rest)
+    box[:] = cv2.add(pixels, rest, dst=rest)

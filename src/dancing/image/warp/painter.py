@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dancing.body.skeleton import EARS, NOSE
-from dancing.image.warp.drawing import drawn, lay_over
+from dancing.image.warp.drawing import Piece, drawn, lay_over
 from dancing.image.warp.figure import N_ARMS, Figure, length
 from dancing.image.warp.layers import Layer
-from dancing.image.warp.skinning import Part
+from dancing.image.warp.skinning import Part, skinned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,13 +54,16 @@ def paint(
     stride = max(1, round(pose.torso / _CELLS))
     canvas = np.zeros((size[1], size[0], 4), np.uint8)
     layers = []
-    for part in _order(pose, skirt):
-        for layer, opacity in layers_of(part):
-            moved = layer.skin(pose)
-            found = drawn(layer.pixels, layer.places, moved, layer.triangles, size, stride)
-            if found is not None:
-                lay_over(canvas, *found, opacity)
-                layers.append((part, *found))
+    chosen = [(part, *each) for part in _order(pose, skirt) for each in layers_of(part)]
+    moved = skinned([layer.skin for _, layer, _ in chosen], pose)
+    pieces = [
+        Piece(layer.pixels, layer.places, places, layer.triangles)
+        for (_, layer, _), places in zip(chosen, moved, strict=True)
+    ]
+    for (part, _, opacity), found in zip(chosen, drawn(pieces, size, stride), strict=True):
+        if found is not None:
+            lay_over(canvas, *found, opacity)
+            layers.append((part, *found))
     return Painted(canvas, layers)
 
 

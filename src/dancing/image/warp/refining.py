@@ -7,7 +7,7 @@ shows the person. Detail remains that of the references, at their resolution.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ _LEAST = 0.7  # of `TORSO`: people who are smaller are left as they are
 _REACHES = 3, 13  # pixels: what is lost is as wide at least, what is filled at most
 # An outline drawn so small is soft, and would be seen to be when it is enlarged.
 _STEEPER = np.clip((np.arange(256) - 127.5) * 2.5 + 127.5, 0, 255).astype(np.uint8)
+_BAND = MULTIPLE  # rows of the sketch that are mended at once, as far as the person is wide there
 _AROUND = 5  # pixels around the person, in which it may grow
 
 
@@ -68,16 +69,17 @@ def sketch(painted: Painted, pose: Figure) -> Sketch | None:
     size = -(-ends.max(0) // cell) + _AROUND - low
     columns, rows = (-(-size // MULTIPLE) * MULTIPLE).tolist()
     left, top = (low * cell).tolist()
-    pixels = np.zeros((rows, columns, CHANNELS), np.uint8)
-    pixels[..., :4] = _shrunk(window(painted.canvas, left, top, columns * cell, rows * cell), cell)
+    colours = _shrunk(window(painted.canvas, left, top, columns * cell, rows * cell), cell)
+    groups = np.zeros((N_GROUPS, rows, columns), np.uint8)
     for part, found, corner in painted.layers:
         # In whole cells
         first = (np.array(corner) - [left, top]) // cell
         offset = np.array(corner) - [left, top] - first * cell
         count = -(-(offset + found.shape[1::-1]) // cell)
-        covered = window(found[..., 3], *(-offset).tolist(), *(count * cell).tolist())
-        place = pixels[first[1] : first[1] + count[1], first[0] : first[0] + count[0]]
-        group = place[..., 4 + group_of(part)]
+        alpha = cv2.extractChannel(found, 3).astype(np.uint8, copy=False)
+        covered = window(alpha, *(-offset).tolist(), *(count * cell).tolist())
+        (x, y), (end_x, end_y) = first, first + count
+        group = groups[group_of(part), y:end_y, x:end_x]
         np.maximum(group, _shrunk(covered, cell), out=group)
     points = (pose.points - [left, top]) / cell
     chains = (pose.chains - [left, top]) / cell
@@ -88,11 +90,11 @@ def sketch(painted: Painted, pose: Figure) -> Sketch | None:
         [chain[2:] for chain in chains],
         [*face, np.array([ears[0], points[NOSE], ears[1]])],
     ]
-    for channel, lines in enumerate(strokes, 4 + N_GROUPS):
-        canvas = np.zeros((rows, columns), np.uint8)
+    drawn = np.zeros((N_LINES, rows, columns), np.uint8)
+    for canvas, lines in zip(drawn, strokes, strict=True):
         fixed = [np.rint(line * 16 - 8).clip(-(2**20), 2**20).astype(np.int32) for line in lines]
         cv2.polylines(canvas, fixed, False, 255, 2, cv2.LINE_AA, 4)
-        pixels[..., channel] = canvas
+    pixels = cv2.merge([*cv2.split(colours), *groups, *drawn]).astype(np.uint8, copy=False)
     return Sketch(pixels, (left, top), cell)
 
 
@@ -108,22 +110,57 @@ class Refiner:
     def __init__(self, run: Callable[..., list[NDArray[Any]]]) -> None:
         self._run = run
 
-    def __call__(self, painted: Painted, pose: Figure) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-        """The mended person (h, w, 4), colours multiplied by alpha, and its left and top."""
+    def __call__(
+        self, painted: Painted, pose: Figure
+    ) -> list[tuple[NDArray[np.uint8], tuple[int, int]]]:
+        """The mended person, in parts that do not overlap.
+
+        Returns:
+            Of each part its pixels (h, w, 4), colours multiplied by alpha, and its left and top.
+        """
         import cv2
 
         seen = sketch(painted, pose)
         if seen is None:
-            return painted.canvas, (0, 0)
+            return [(painted.canvas, (0, 0))]
         (found,) = self._run({"sketch": seen.pixels[None]})
         own, fill, keep = _chosen(found[0], seen.pixels)
-        size = fill.shape[1] * seen.cell, fill.shape[0] * seen.cell
-        person = window(painted.canvas, *seen.corner, *size)
-        person = cv2.multiply(person, cv2.merge([cv2.resize(keep, size)] * 4), scale=1 / 255)
-        alpha = cv2.LUT(cv2.resize(fill, size), _STEEPER)
-        seen_behind = cv2.multiply(alpha, 255 - person[..., 3], scale=1 / 255)
-        behind = cv2.multiply(cv2.resize(own, size), cv2.merge([seen_behind] * 4), scale=1 / 255)
-        return cv2.add(person, behind), seen.corner
+        person = cv2.dilate(cv2.max(cv2.extractChannel(seen.pixels, 3), fill), np.ones((3, 3)))
+        # Between the middles of cells these are interpolated: one more all around.
+        maps = [cv2.copyMakeBorder(e, 1, 1, 1, 1, cv2.BORDER_REPLICATE) for e in (own, fill, keep)]
+        parts = []
+        for top in range(0, len(person), _BAND):
+            columns = np.flatnonzero(person[top : top + _BAND].any(0))
+            if not len(columns):
+                continue
+            left, end = int(columns[0]), int(columns[-1]) + 1
+            corner = seen.corner[0] + left * seen.cell, seen.corner[1] + top * seen.cell
+            width, height = (end - left) * seen.cell, _BAND * seen.cell
+            part = window(painted.canvas, *corner, width, height)
+            around = [each[top : top + _BAND + 2, left : end + 2] for each in maps]
+            parts.append((_mended(part, around, seen.cell), corner))
+        return parts
+
+
+def _mended(
+    part: NDArray[np.uint8], around: Sequence[NDArray[np.uint8]], cell: int
+) -> NDArray[np.uint8]:
+    """A part (h, w, 4) of what was painted, mended.
+
+    Args:
+        around: what `_chosen` returns, of this part and a cell more on each side.
+    """
+    import cv2
+
+    size = part.shape[1] + 2 * cell, part.shape[0] + 2 * cell
+    inside = np.s_[cell:-cell, cell:-cell]
+    own, fill, keep = (cv2.resize(each, size)[inside] for each in around)
+    part = cv2.multiply(part, cv2.merge([keep] * 4), scale=1 / 255)
+    uncovered = cv2.bitwise_not(cv2.extractChannel(part, 3))
+    seen_behind = cv2.multiply(cv2.LUT(fill, _STEEPER), uncovered, scale=1 / 255)
+    behind = cv2.multiply(own, cv2.merge([seen_behind] * 4), scale=1 / 255)
+    found = cv2.add(part, behind)
+    return found.astype(np.uint8, copy=False)
 
 
 def _chosen(
@@ -145,9 +182,11 @@ def _chosen(
     import cv2
 
     small, large = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side,) * 2) for side in _REACHES)
-    alpha, keep = mending[..., 3], mending[..., 4]
-    painted = sketched[..., 3]
-    safe = sketched[..., [4 + HEAD, 4 + TRUNK_GROUP]].max(-1)
+    *colours, alpha, keep = cv2.split(mending)
+    painted, head, trunk = (
+        cv2.extractChannel(sketched, channel) for channel in (3, 4 + HEAD, 4 + TRUNK_GROUP)
+    )
+    safe = np.maximum(head, trunk)
     lost = np.minimum(cv2.multiply(painted, 255 - keep, scale=1 / 255), 255 - safe)
     lost = cv2.morphologyEx(lost, cv2.MORPH_OPEN, small)
     fill = cv2.multiply(alpha, 255 - (painted - np.minimum(painted, lost)), scale=1 / 255)
@@ -156,7 +195,7 @@ def _chosen(
     # The neighbourhood of what is lost or filled is as the network has it.
     near = cv2.dilate(np.maximum(lost, fill), small)
     keep = np.maximum(255 - np.minimum(255 - keep, near), safe)
-    own = np.dstack([mending[..., :3], np.full_like(alpha, 255)])
+    own = cv2.merge([*colours, np.full_like(alpha, 255)]).astype(np.uint8, copy=False)
     return own, np.minimum(alpha, near), keep
 
 
@@ -169,6 +208,8 @@ def window(
     inside = pixels[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
     before = max(0, -top), max(0, -left)
     after = height - before[0] - inside.shape[0], width - before[1] - inside.shape[1]
+    if inside.shape[:2] == (height, width):
+        return inside
     if not inside.size:
         return np.zeros((height, width, *pixels.shape[2:]), np.uint8)
     found = cv2.copyMakeBorder(

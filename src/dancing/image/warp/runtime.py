@@ -97,11 +97,13 @@ class Runtime:
 
         frames = scene.frames(*size)
         for pose, rough in ahead(painted(), 8):
-            person, corner = self._refine(rough, pose)
+            person = self._refine(rough, pose)
             frame = next(frames).copy()
             if scene.shaded:
                 darken(frame, _shade(pose, size), size)
-            yield _laid_over(frame, person, corner)
+            for part, corner in person:
+                _lay_over(frame, part, corner)
+            yield frame
 
 
 class _Scale:
@@ -164,10 +166,8 @@ def _shade(pose: Figure, size: tuple[int, int]) -> NDArray[np.float32]:
     return 1 - light
 
 
-def _laid_over(
-    frame: NDArray[np.uint8], person: NDArray[np.uint8], corner: tuple[int, int]
-) -> NDArray[np.uint8]:
-    """A frame (H, W, 3), or an empty one (H, W, 4), with a person over it, straight alpha."""
+def _lay_over(frame: NDArray[np.uint8], person: NDArray[np.uint8], corner: tuple[int, int]) -> None:
+    """Lay a person over a frame (H, W, 3), or an empty one (H, W, 4), with straight alpha."""
     left, top = (max(0, place) for place in corner)
     seen = person[top - corner[1] :, left - corner[0] :]
     seen = seen[: max(0, len(frame) - top), : max(0, frame.shape[1] - left)]
@@ -177,4 +177,3 @@ def _laid_over(
         alpha = seen[..., 3:]
         colour = seen[..., :3] * np.uint16(255) // np.maximum(alpha, 1)
         frame[top : top + len(seen), left : left + seen.shape[1]] = np.dstack([colour, alpha])
-    return frame

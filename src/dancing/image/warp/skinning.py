@@ -7,6 +7,7 @@ the bone is foreshortened, across it is scaled with the whole person.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Points = NDArray[np.float64]
+    Complex = NDArray[np.complex128]
 
 Part = tuple[str, int | None]
 """'trunk' or 'head', and None; or 'upper' or 'lower', and the index of a limb in `LIMBS`."""
@@ -53,33 +55,60 @@ _FOLDS = np.deg2rad((60.0, 110.0))
 _ROOT = 0.35  # of the skin at shoulder or hip moves with the limb
 
 
+def skinned(skins: Sequence[Skin], pose: Figure) -> list[Points]:
+    """Of each skin (N, 2) pixels where its places are in a pose."""
+    limbs = [skin for skin in skins if skin.limb is not None]
+    found = iter(_with_bones(limbs, pose) if limbs else [])
+    return [skin.with_body(pose) if skin.limb is None else next(found) for skin in skins]
+
+
 class Skin:
-    """Places of a reference, and where each goes in a pose.
+    """Places of a reference that move with its person; see `skinned`.
 
     Args:
         figure: the reference's.
         places: (N, 2) in pixels of the reference.
         part: 'trunk', 'head', or 'upper' or 'lower' and the index of a limb in `LIMBS`.
         skirt: cloth hangs between the legs.
+
+    Attributes:
+        rest: the figure.
+        limb: the index of the limb, or None.
+        lower: whether it is the limb's lower part.
+        lean, raised: radians of the trunk, and of the limb against it.
+        lengths, directions, angles: (3,), (3, 2), (3,) of the limb's bones.
+        joint: (N,) which of the limb's first three joints each place hangs on.
+        share: (N,) how far it moves with the bone after the joint, not with the one before.
+        offset: (N,) from the joint, as complex numbers.
+        before, after: (N,) what of the offset is along the bone before the joint, and after it.
     """
 
+    rest: Figure
+    limb: int | None
+    lower: bool
+    lean: float
+    raised: float
+    lengths: Points
+    directions: Points
+    angles: Points
+    joint: NDArray[np.intp]
+    share: Points
+    offset: Complex
+    before: Complex
+    after: Complex
+
     def __init__(self, figure: Figure, places: Points, part: Part, skirt: bool) -> None:
-        self._rest = figure
-        name, limb = part
-        self._limb = limb
+        self.rest = figure
+        name, self.limb = part
         self._places = places
-        self._trunk = _Trunk(figure, places)
-        if limb is None:
+        if self.limb is None:
             self._prepare_body(skirt)
         else:
-            self._prepare_limb(limb, name == "lower")
-
-    def __call__(self, pose: Figure) -> Points:
-        """(N, 2) pixels where the places are in a pose."""
-        return self._body(pose) if self._limb is None else self._chain(self._limb, pose)
+            self._prepare_limb(self.limb, name == "lower")
 
     def _prepare_body(self, skirt: bool) -> None:
-        rest, places = self._rest, self._places
+        rest, places = self.rest, self._places
+        self._trunk = _Trunk(rest, places)
         middle = rest.face.mean(0)
         neck = middle - rest.shoulders
         start = rest.shoulders + 0.12 * neck
@@ -90,8 +119,9 @@ class Skin:
         beside = (places - rest.hips) @ rest.across
         self._left = smooth(beside / (2.6 * half) + 0.5)[:, None]
 
-    def _body(self, pose: Figure) -> Points:
-        rest, places = self._rest, self._places
+    def with_body(self, pose: Figure) -> Points:
+        """(N, 2) pixels where the places of trunk or head are in a pose."""
+        rest, places = self.rest, self._places
         scale = pose.torso / rest.torso
         moved = self._trunk(pose)
         # The head: turned and moved as its landmarks are, not stretched.
@@ -107,7 +137,7 @@ class Skin:
         return moved
 
     def _with_thigh(self, limb: int, pose: Figure, scale: float) -> Points:
-        here, there = self._rest.chains[limb], pose.chains[limb]
+        here, there = self.rest.chains[limb], pose.chains[limb]
         bone, wanted = here[1] - here[0], there[1] - there[0]
         stretch = np.clip(length(wanted) / (length(bone) * scale), *_STRETCH_OF_SKIRT)
         offset = (self._places - here[0]) * scale
@@ -115,13 +145,15 @@ class Skin:
         return there[0] + _turned(offset, float(angle(wanted) - angle(bone)))
 
     def _prepare_limb(self, limb: int, lower: bool) -> None:
-        self._lower = lower
-        rest, places = self._rest, self._places
+        self.lower = lower
+        rest, places = self.rest, self._places
         joints = rest.chains[limb]
         radii = RADII[int(limb >= N_ARMS)] * rest.torso
         bones = np.diff(joints, axis=0)
-        self._directions = unit(bones)
-        self._lengths = np.maximum(np.hypot(*bones.T), _LEAST * rest.torso)
+        self.directions = unit(bones)
+        self.lean, self.angles = float(angle(rest.up)), angle(bones)
+        self.raised = float(_raised(bones[:1], rest, [limb])[0])
+        self.lengths = np.maximum(np.hypot(*bones.T), _LEAST * rest.torso)
         near = np.stack([to_segment(places, *joints[j : j + 2]) for j in range(3)], 1)
         # How much of each of the places moves with the bone after elbow or knee, wrist or ankle.
         after = [
@@ -132,51 +164,62 @@ class Skin:
         near[:, 0 if lower else slice(1, 3)] = np.inf
         if folded(joints[:3]):
             after[0] = np.full(len(places), float(lower))
-        along = (places - joints[0]) @ self._directions[0]
+        along = (places - joints[0]) @ self.directions[0]
         root = smooth(along / (_SHARED[0] * radii[0]) + _ROOT)
         # Each place hangs on the joint that is nearest along its bone.
         bone = near.argmin(1)
-        along = ((places - joints[bone]) * self._directions[bone]).sum(1)
-        self._joint = np.minimum(bone + (along > self._lengths[bone] / 2), 2)
-        self._share = np.choose(self._joint, [root, *after])
+        along = ((places - joints[bone]) * self.directions[bone]).sum(1)
+        self.joint = np.minimum(bone + (along > self.lengths[bone] / 2), 2)
+        self.share = np.choose(self.joint, [root, *after])
+        self.offset = _complex(places - joints[self.joint])
+        directions = _complex(self.directions)
+        after_joint, before_joint = directions[self.joint], directions[self.joint - 1]
+        self.after = (self.offset * after_joint.conj()).real * after_joint
+        self.before = (self.offset * before_joint.conj()).real * before_joint
+        self.before[self.joint == 0] = 0  # the trunk, which is not stretched along a bone
 
-    def _chain(self, limb: int, pose: Figure) -> Points:
-        rest = self._rest
-        scale = pose.torso / rest.torso
-        here, there = rest.chains[limb], pose.chains[limb]
-        bones = np.diff(there, axis=0)
-        stretch = np.clip(np.hypot(*bones.T) / (self._lengths * scale), *_STRETCH)
-        stretch[2] = np.clip(stretch[2], *_STRETCH_AT_END)
-        lean = float(angle(pose.up) - angle(rest.up))
-        turns = np.empty(3)
-        turns[0] = _raised(bones[0], pose, limb) - _raised(here[1] - here[0], rest, limb) + lean
-        turn = angle(bones) - angle(np.diff(here, axis=0))
-        turns[1] = turns[0] + wrapped(turn[1] - turns[0])
-        bend = np.clip(wrapped(turn[2] - turns[1]), -_MOST_AT_END, _MOST_AT_END)
-        turns[2] = turns[1] + bend
-        ends = [there[0]]
-        for j in range(2):
-            bone = _turned(self._directions[j] * self._lengths[j] * scale * stretch[j], turns[j])
-            ends.append(ends[-1] + bone)
-        moved = np.empty_like(self._places)
-        for joint in range(3):
-            mine = self._joint == joint
-            offset = (self._places[mine] - here[joint]) * scale
-            share = self._share[mine]
-            if joint < 2:
-                before, own = (turns[0], self._lower) if joint else (lean, 1)
-                stiff = np.interp(abs(turns[joint] - before), _FOLDS, (0, 1))
-                share = share + stiff * (own - share)
-            far = _stretched(offset, self._directions[joint], stretch[joint])
-            if joint:
-                near = _stretched(offset, self._directions[joint - 1], stretch[joint - 1])
-                before = turns[joint - 1]
-            else:
-                near, before = offset, lean
-            offset = near + share[:, None] * (far - near)
-            turned = before + share * (turns[joint] - before)
-            moved[mine] = ends[joint] + _turned(offset, turned)
-        return moved
+
+def _with_bones(skins: Sequence[Skin], pose: Figure) -> list[Points]:
+    """As `skinned`, of parts of limbs, all at once: K skins of three joints each."""
+    limbs = [skin.limb for skin in skins if skin.limb is not None]
+    there = pose.chains[limbs]
+    scale = pose.torso / np.array([skin.rest.torso for skin in skins])[:, None]
+    lengths = np.array([skin.lengths for skin in skins]) * scale
+    bones = np.diff(there, axis=1)
+    stretch = np.clip(np.hypot(bones[..., 0], bones[..., 1]) / lengths, *_STRETCH)
+    stretch[:, 2] = np.clip(stretch[:, 2], *_STRETCH_AT_END)
+    turn = angle(bones) - np.array([skin.angles for skin in skins])
+    turns = np.empty((len(skins), 4))
+    turns[:, 0] = angle(pose.up) - np.array([skin.lean for skin in skins])
+    turns[:, 1] = turns[:, 0] + _raised(bones[:, 0], pose, limbs)
+    turns[:, 1] -= np.array([skin.raised for skin in skins])
+    turns[:, 2] = turns[:, 1] + wrapped(turn[:, 1] - turns[:, 1])
+    bend = np.clip(wrapped(turn[:, 2] - turns[:, 2]), -_MOST_AT_END, _MOST_AT_END)
+    turns[:, 3] = turns[:, 2] + bend
+    directions = _complex(np.array([skin.directions for skin in skins]))
+    moved = directions * lengths * stretch * np.exp(1j * turns[:, 1:])
+    joints = _complex(there[:, :1]) + np.cumsum(np.pad(moved[:, :2], ((0, 0), (1, 0))), 1)
+    bends = np.diff(turns, axis=1)
+    stiff = np.interp(np.abs(bends), _FOLDS, (0, 1))
+    stiff[:, 2] = 0
+    own = np.array([(1.0, skin.lower, 0) for skin in skins])
+
+    # From here on, each of the places of all skins
+    counts = [len(skin.joint) for skin in skins]
+    which = np.repeat(np.arange(len(skins)), counts)
+    joint = np.concatenate([skin.joint for skin in skins])
+    share, offset, before, after = (
+        np.concatenate([getattr(skin, name) for skin in skins])
+        for name in ("share", "offset", "before", "after")
+    )
+    share = share + stiff[which, joint] * (own[which, joint] - share)
+    longer = np.pad(stretch - 1, ((0, 0), (1, 0)))
+    offset = offset + (1 - share) * longer[which, joint] * before
+    offset += share * longer[which, joint + 1] * after
+    turned = turns[which, joint] + share * bends[which, joint]
+    found = joints[which, joint] + scale[which, 0] * offset * np.exp(1j * turned)
+    places = found.view(np.float64).reshape(-1, 2)
+    return np.split(places, np.cumsum(counts)[:-1])
 
 
 class _Trunk:
@@ -228,11 +271,13 @@ def _tilt(line: Points, figure: Figure) -> float:
     return float(np.arctan2(cross(figure.across, line), abs(figure.across @ line)))
 
 
-def _raised(bone: Points, figure: Figure, limb: int) -> float:
-    """The angle of an arm or leg from the trunk's downward direction, outwards, as a rotation."""
-    outwards = np.sign(cross(-figure.up, figure.across)) * (1 if LEFT[limb] else -1)
-    down = wrapped(float(angle(bone)) - float(angle(-figure.up)))
-    return float(outwards * wrapped(outwards * down, _INWARDS))
+def _raised(bones: Points, figure: Figure, limbs: Sequence[int]) -> Points:
+    """The angles of arms and legs (K, 2) from the trunk's downward direction, outwards."""
+    sides = np.where(np.array(LEFT)[limbs], 1, -1)
+    outwards = np.sign(cross(-figure.up, figure.across)) * sides
+    down = wrapped(angle(bones) - angle(-figure.up))
+    found: Points = outwards * wrapped(outwards * down, _INWARDS)
+    return found
 
 
 def _stretched(offset: Points, direction: Points, factor: float) -> Points:
@@ -246,3 +291,9 @@ def _turned(offset: Points, angles: Points | float) -> Points:
     x, y = offset[..., 0], offset[..., 1]
     cos, sin = np.cos(angles), np.sin(angles)
     return np.stack([cos * x - sin * y, sin * x + cos * y], -1)
+
+
+def _complex(vectors: Points) -> Complex:
+    """Vectors (..., 2) as complex numbers (...)."""
+    found: Complex = vectors[..., 0] + 1j * vectors[..., 1]
+    return found
