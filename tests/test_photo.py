@@ -14,6 +14,7 @@ from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.family import family
 from dancing.image.dancer import Dancer
+from dancing.image.warp.cutout import cut_out
 from dancing.image.warp.framing import Body, framed, measured, yaw
 from dancing.image.warp.reference import read_plate, read_references
 from dancing.inspection import describe
@@ -106,6 +107,19 @@ def test_the_scene_is_that_of_the_photo_without_the_person(bundle, photo):
     # Kai's yellow shirt is in the preview, not in the plate.
     yellow = [((a[..., 0] > 150) & (a[..., 2] < 80)).mean() for a in (picture.astype(int), plate)]
     assert yellow[0] > 0.01 and yellow[1] < yellow[0] / 20
+
+
+def test_what_the_cut_out_lost_does_not_stay_in_the_scene(photo, tmp_path, monkeypatch):
+    def shirtless(picture, matte, points):
+        colour, alpha = cut_out(picture, matte, points)
+        shirt = (picture[..., 0] > 150) & (picture[..., 2] < 80)
+        return colour, np.where(shirt, 0, alpha).astype(np.uint8)
+
+    monkeypatch.setattr("dancing.image.warp.photo.cut_out", shirtless)
+    learn([photo], tmp_path / "made", listener=Recorder())
+    opened = Bundle(tmp_path / "made")
+    plate = read_plate(opened.card.image, opened.file)
+    assert ((plate[..., 0] > 150) & (plate[..., 2] < 80)).mean() < 0.001
 
 
 def test_it_dances(bundle, tmp_path):

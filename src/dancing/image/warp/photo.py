@@ -454,6 +454,8 @@ def _plate(sight: Sight, cut: tuple[Reference, tuple[int, int]], frame: Frame) -
     alpha = np.zeros((height, width), np.uint8)
     part = reference.alpha[: height - y]
     alpha[y : y + len(part), x : x + part.shape[1]] = part
+    # What the cut-out lost of the person, say a shoe, is not to stay in the scene.
+    alpha = np.maximum(alpha, sight.matte)
     beyond = [max(0, -left), max(0, -top), max(0, right - width), max(0, bottom - height)]
     box = np.s_[max(0, top) : min(height, bottom), max(0, left) : min(width, right)]
     picture, alpha = sight.picture[box], alpha[box]
