@@ -168,6 +168,22 @@ def test_a_line_on_the_wall_goes_on_behind_the_person():
     assert error(plate[row - 3 : row + 3], truth[row - 3 : row + 3]) < 12
 
 
+def test_a_shadow_on_one_side_of_the_person_leaves_no_seam():
+    layers, _ = someone()
+    alpha = layers[..., 3]
+    middle = round(np.nonzero(alpha)[1].mean())
+    # The edge of the shadow is all behind the person.
+    rows = (alpha[:, middle - 25 : middle + 26] == 255).all(1)
+    assert rows.sum() > 50
+    shadow = np.zeros((HEIGHT, WIDTH, 1), np.float32)
+    shadow[rows, :middle] = 60
+    shadow = cv2.GaussianBlur(shadow, (1, 49), 0.1, sigmaY=8)[..., None]
+    picture = (scene("wall") - shadow).clip(0, 255).astype(np.uint8)
+    lay_over(picture, layers, (0, 0))
+    plate = cv2.GaussianBlur(filled(picture, alpha).astype(np.float32), (0, 0), 2)
+    assert np.abs(np.diff(plate, axis=1))[rows].max() < 4
+
+
 @pytest.mark.parametrize("hidden", [0, 255])
 def test_nobody_and_nothing_but_somebody(hidden):
     picture = scene("room")

@@ -9,7 +9,7 @@ is copied from where they lie.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
     Flags = NDArray[np.bool_]
+    _T = TypeVar("_T", bound=np.generic)
 
 _LEVELS = (56, 112, 224)
 """Pixels of the longer side of the pictures that patches are sought on, from coarse to fine."""
@@ -30,8 +31,6 @@ _TILT = 300.0
 Floors and walls look the same at the same height."""
 _CERTAIN = 1.3
 """By how much less a patch counts for each pixel that it lies deeper in the hole."""
-_STEP = 24.0
-"""Steps of colour by which light may differ between copies that meet; more is an edge."""
 _NOTHING = 0.98
 """Share of the picture that the person hides from which the scene cannot be guessed."""
 _TRACE = 8
@@ -113,6 +112,9 @@ def _detailed(picture: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> Floats:
     shift = (origin - steps) * np.array([width / columns, height / rows])
     at_y = ((y + 0.5) * rows / height - 0.5).clip(0, rows - 1)
     at_x = ((x + 0.5) * columns / width - 0.5).clip(0, columns - 1)
+    # What is copied keeps its detail, and takes on the light of where it comes to lie.
+    seen = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+    light = small - _at(seen, origin)
     where = np.nonzero(hidden)
     detail = np.zeros((len(where[0]), 3), np.float32)
     low_y, low_x = at_y[where[0]].astype(int), at_x[where[1]].astype(int)
@@ -120,18 +122,13 @@ def _detailed(picture: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> Floats:
     for down in (0, 1):
         for across in (0, 1):
             share = np.abs(1 - down - part_y) * np.abs(1 - across - part_x)
-            moved = shift[
-                np.minimum(low_y + down, rows - 1), np.minimum(low_x + across, columns - 1)
-            ]
+            part = np.minimum(low_y + down, rows - 1), np.minimum(low_x + across, columns - 1)
+            moved = shift[part]
             from_y = np.rint(where[0] + moved[:, 1]).astype(int).clip(0, height - 1)
             from_x = np.rint(where[1] + moved[:, 0]).astype(int).clip(0, width - 1)
-            detail += picture[from_y, from_x] * share[:, None]
+            detail += (picture[from_y, from_x] + light[part]) * share[:, None]
     whole = picture.astype(np.float32)
     whole[where] = detail
-    # Broad light and shade are those of the small picture, whose patches have met.
-    wrong = small - cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
-    wrong = cv2.GaussianBlur(wrong, (0, 0), 1.0)
-    whole[where] += cv2.resize(wrong, (width, height), interpolation=cv2.INTER_LINEAR)[where]
     return whole.clip(0, 255)
 
 
@@ -305,9 +302,10 @@ class _Search:
 def _joined(whole: Floats, origin: NDArray[np.int64], hole: Flags) -> Floats:
     """The picture with the steps of light taken out where copies from different places meet.
 
-    Differences between neighbours become what they are where either was copied from, if that is
-    not far from what they are here, and the rest follows (Perez et al., "Poisson Image Editing",
-    2003, https://doi.org/10.1145/882262.882269).
+    Differences between neighbours become what they are where one of the two was copied from,
+    however much these places differ, and the rest follows (Perez et al., "Poisson Image Editing",
+    2003, https://doi.org/10.1145/882262.882269). So a step of light where copies meet, which
+    neither has, is spread over all that is hidden, and an edge, which one of them has, stays.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.linalg import splu
@@ -315,18 +313,24 @@ def _joined(whole: Floats, origin: NDArray[np.int64], hole: Flags) -> Floats:
     height, width = hole.shape
     number = np.full(hole.shape, -1)
     number[hole] = np.arange(hole.sum())
+    end = np.array([width, height]) - 1
     firsts, seconds, steps = [], [], []
     for dx, dy in ((1, 0), (0, 1)):
         here, there = np.s_[: height - dy, : width - dx], np.s_[dy:, dx:]
         pairs = hole[here] | hole[there]
-        end = np.array([width, height]) - 1
-        at = whole[there] - whole[here]
-        of_first, of_second, apart = origin[here], origin[there], np.array([dx, dy])
-        after, before = np.minimum(of_first + apart, end), np.maximum(of_second - apart, 0)
-        copied = (_at(whole, after) - _at(whole, of_first)) / 2
-        copied += (_at(whole, of_second) - _at(whole, before)) / 2
-        small = np.abs(copied - at).max(-1, keepdims=True) < _STEP
-        steps.append(np.where(small, copied, at)[pairs])
+        step = whole[there] - whole[here]
+        # The likelier of the two copies is the one that is more like what is here.
+        copied, unlike = step.copy(), np.full(step.shape[:2], np.inf)
+        apart = np.array([dx, dy])
+        for start, stop in (
+            (origin[here], np.minimum(origin[here] + apart, end)),
+            (np.maximum(origin[there] - apart, 0), origin[there]),
+        ):
+            other = _at(whole, stop) - _at(whole, start)
+            far = np.abs(other - step).max(-1)
+            better = (far < unlike) & ~_at(hole, start) & ~_at(hole, stop)
+            copied[better], unlike[better] = other[better], far[better]
+        steps.append(copied[pairs])
         place = np.arange(height * width).reshape(height, width)
         firsts.append(place[here][pairs])
         seconds.append(place[there][pairs])
@@ -352,8 +356,8 @@ def _joined(whole: Floats, origin: NDArray[np.int64], hole: Flags) -> Floats:
     return joined
 
 
-def _at(whole: Floats, places: NDArray[np.int64]) -> Floats:
-    """The colours at places (..., 2), x and y."""
+def _at(whole: NDArray[_T], places: NDArray[np.int64]) -> NDArray[_T]:
+    """What a picture has at places (..., 2), x and y."""
     return whole[places[..., 1], places[..., 0]]
 
 

@@ -32,7 +32,7 @@ CHANNELS = 4 + N_GROUPS + N_LINES
 MULTIPLE = 16
 """Of which the sides of that picture are multiples."""
 _LEAST = 0.7  # of `TORSO`: people who are smaller are left as they are
-_REACHES = 3, 7  # pixels: narrower outlines and wider cracks are left as they are
+_REACHES = 3, 13  # pixels: what is lost is as wide at least, what is filled at most
 # An outline drawn so small is soft, and would be seen to be when it is enlarged.
 _STEEPER = np.clip((np.arange(256) - 127.5) * 2.5 + 127.5, 0, 255).astype(np.uint8)
 _BAND = MULTIPLE  # rows of the sketch that are mended at once, as far as the person is wide there
@@ -168,9 +168,9 @@ def _chosen(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """What of a mending is used.
 
-    Outlines stay those of the references, which are sharp: what would only move them by a pixel of
-    the sketch is left out. Inside the person narrow cracks are filled. Of head and trunk nothing is
-    lost: hair and skirts are of more shapes than the network has seen.
+    Outlines stay those of the references, which are sharp: what lies outside is filled only between
+    parts, and what would be lost of an outline only for a pixel is kept. Of head and trunk nothing
+    is lost: hair and skirts are of more shapes than the network has seen.
 
     Args:
         mending: (h, w, 5) of the network.
@@ -190,8 +190,8 @@ def _chosen(
     lost = np.minimum(cv2.multiply(painted, 255 - keep, scale=1 / 255), 255 - safe)
     lost = cv2.morphologyEx(lost, cv2.MORPH_OPEN, small)
     fill = cv2.multiply(alpha, 255 - (painted - np.minimum(painted, lost)), scale=1 / 255)
-    inside = np.minimum(fill, cv2.morphologyEx(painted, cv2.MORPH_CLOSE, large))
-    fill = np.maximum(cv2.morphologyEx(fill, cv2.MORPH_OPEN, small), inside)
+    solid = cv2.compare(painted, 127, cv2.CMP_GT)
+    fill = np.minimum(fill, cv2.morphologyEx(solid, cv2.MORPH_CLOSE, large))
     # The neighbourhood of what is lost or filled is as the network has it.
     near = cv2.dilate(np.maximum(lost, fill), small)
     keep = np.maximum(255 - np.minimum(255 - keep, near), safe)
