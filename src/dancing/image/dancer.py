@@ -58,8 +58,9 @@ class Dancer:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self._card = card = self.bundle.stage("image")
         assert isinstance(card, ImageCard)
-        if card.outputs:
-            self.bundle.onnx("image")  # what is wrong with it is to be said before a dance is made
+        # What is wrong with it is to be said before a dance is made; and a bundle made of a photo on
+        # the way is gone when the drawing begins.
+        _ = self.bundle.image
         self._drawn = card.size
         self.size = self._drawn
         if height is not None:
