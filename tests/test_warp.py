@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 
 from dancing.body.skeleton import ANKLES, HIPS, KNEES
+from dancing.image.warp.drawing import Piece
+from dancing.image.warp.drawing import drawn as pieces_drawn
 from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
 from dancing.image.warp.painter import paint
+from dancing.image.warp.refining import Refiner
+from dancing.image.warp.skinning import skinned
 from photos import ava_dances
 
 REST = 50
@@ -27,12 +31,16 @@ def layers(dance):
 def drawn(layers, points, size, torso=None):
     """The person in a pose (H, W, 4), straight colours on black."""
     pose = Figure(points, torso or layers.figure.torso)
+    return painted(layers, pose, size).canvas
+
+
+def painted(layers, pose, size):
     parts = layers.layers
 
     def layers_of(part):
         return [(parts[part], 1.0)] if part in parts else []
 
-    return paint(layers_of, pose, layers.skirt, size).canvas
+    return paint(layers_of, pose, layers.skirt, size)
 
 
 def seen(frame):
@@ -96,3 +104,56 @@ def test_a_skirt_is_one_cloth_and_trousers_are_two_legs(layers):
     made = drawn(skirted, points, shape[::-1])
     assert made[400, 200, 3] == 255, "cloth between legs that spread"
     assert made[480, 200, 3] == 0, "and nothing below its hem"
+
+
+def test_each_part_is_drawn_as_if_alone(dance, layers):
+    points, frames = dance
+    size = frames.shape[2] // 2, frames.shape[1] // 2  # parts reach out of the picture
+    pose = Figure(points[10], layers.figure.torso)
+    parts = list(layers.layers.values())
+    places = skinned([layer.skin for layer in parts], pose)
+    pieces = [
+        Piece(layer.pixels, layer.places, moved, layer.triangles)
+        for layer, moved in zip(parts, places, strict=True)
+    ]
+    together = pieces_drawn(pieces, size, 2)
+    assert any(found is None for found in together)
+    for layer, piece, found in zip(parts, pieces, together, strict=True):
+        assert np.allclose(skinned([layer.skin], pose)[0], piece.moved)
+        (alone,) = pieces_drawn([piece], size, 2)
+        assert (alone is None) == (found is None)
+        if found is not None:
+            assert alone[1] == found[1] and (alone[0] == found[0]).all()
+
+
+@pytest.mark.parametrize("kept", [255, 0])
+def test_the_parts_of_a_mended_person_are_the_person(dance, layers, kept):
+    points, frames = dance
+    size = 4 * frames.shape[2], 4 * frames.shape[1]
+    pose = Figure(4 * points[35], 4 * layers.figure.torso)
+    rough = painted(layers, pose, size)
+
+    def network(inputs):
+        mending = np.zeros((*inputs["sketch"].shape[:3], 5), np.uint8)
+        mending[..., 0], mending[..., 3], mending[..., 4] = 200, 255 - kept, kept
+        return [mending]
+
+    canvas, times = np.zeros_like(rough.canvas), np.zeros(size[::-1], int)
+    for part, (left, top) in Refiner(network)(rough, pose):
+        high, wide = part.shape[:2]
+        x, y = max(left, 0), max(top, 0)
+        box = np.s_[y : top + high, x : left + wide]
+        inside = part[y - top :, x - left :][: size[1] - y, : size[0] - x]
+        canvas[box] = inside
+        times[box] += 1
+    assert times.max() == 1
+    if kept:
+        assert (canvas == rough.canvas).all()
+    else:
+        drawn_anew = (canvas[..., 0] == 200) & (canvas[..., 1] == 0)
+        assert drawn_anew[rough.canvas[..., 3] == 255].mean() > 0.2
+
+
+def test_nobody_in_the_picture(dance, layers):
+    points, frames = dance
+    assert not drawn(layers, points[35] + 5000, frames.shape[2:0:-1]).any()

@@ -45,6 +45,7 @@ _DEEPEST = 50  # of the objects and lists of a card
 _LARGEST = 1e6  # of the numbers that a model returns: standardised poses, shares
 _LINE = 200  # characters
 _SILENT = 4  # severity of ONNX Runtime's log, whose errors come as exceptions
+_SMALL = 2**20  # bytes of a network beside which another thread paints, and one encodes
 
 
 def embedded() -> list[str]:
@@ -195,7 +196,7 @@ class Bundle:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _SILENT
         options.add_session_config_entry("session.use_env_allocators", "1")
-        if stage == "motion":
+        if stage == "motion" or len(content) < _SMALL:
             # So small that more threads gain nothing; and of one, the sums have one order.
             options.intra_op_num_threads = 1
         # Threads that wait by looking again and again would slow down those that paint and encode.

@@ -82,7 +82,8 @@ class _Grids:
         self.sides = high - self._low
         rows = self.sides[:, 1].clip(0) + 1
         self._top = np.cumsum(rows) - rows
-        shape = int(rows.sum()), int(self.sides[:, 0].max().clip(0)) + 1
+        # Of people outside the picture two by two cells remain.
+        shape = int(rows.sum()) + 1, int(self.sides[:, 0].max().clip(0)) + 2
 
         corners = np.concatenate(
             [piece.triangles + start for piece, start in zip(pieces, first, strict=True)]

@@ -149,7 +149,7 @@ def _shade(pose: Figure, size: tuple[int, int]) -> NDArray[np.float32]:
     """How far the floor is darkened around the feet, in cells of the picture."""
     columns, rows = (-(-side // SHADE_STRIDE) for side in size)
     x = (np.arange(columns) + 0.5) * SHADE_STRIDE
-    y = ((np.arange(rows) + 0.5) * SHADE_STRIDE)[:, None]
+    y = (np.arange(rows)[:, None] + 0.5) * SHADE_STRIDE
     feet = (pose.points[HEELS] + pose.points[TOES]) / 2
     floor = float(feet[:, 1].max())
     spots = [
@@ -160,9 +160,9 @@ def _shade(pose: Figure, size: tuple[int, int]) -> NDArray[np.float32]:
     spots.append((feet[:, 0].mean(), floor, *_BODY_SHADOW))
     light = np.ones((rows, columns), np.float32)
     for middle, level, across, down, dark in spots:
-        distance = ((x - middle) / (across * pose.torso)) ** 2
-        distance = distance + ((y - level) / (down * pose.torso)) ** 2
-        light *= 1 - dark * np.exp(-distance).astype(np.float32)
+        beside = np.exp(-(((x - middle) / (across * pose.torso)) ** 2))
+        below = np.exp(-(((y - level) / (down * pose.torso)) ** 2))
+        light *= (1 - dark * below * beside).astype(np.float32)
     return 1 - light
 
 
