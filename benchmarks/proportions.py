@@ -1,16 +1,23 @@
 """Whether a drawn person's limbs are as long as they should be, as a pose estimator sees it.
 
-    python benchmarks/proportions.py POSES BUNDLE... [--frames N]
+    python benchmarks/proportions.py POSES BUNDLE... [--frames N] [--real VIDEO]
 
 The poses are drawn by each dancer; landmarks are found in what is drawn, and bones, in lengths of
 the torso, compared with those of the landmarks that were to be drawn. Only frames in which the
 person faces the camera count (POSES needs world landmarks), and of these only bones that are hardly
 foreshortened, for the estimator guesses the others. Printed are the medians of found over wanted.
+
+The estimator has errors of its own, which depend on the pose: so there is a row of what it finds in
+true pictures, where the poses are the exact landmarks of a rendered video. Then the poses are drawn
+as they are, and the dancers should be of the person in it. What it finds in a dancer's own first
+picture, drawn as it is, over what it found in the photo, is printed behind.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +27,7 @@ from dancing.body.poses import PoseSequence
 from dancing.body.skeleton import BONE_KINDS, HIPS, SHOULDERS
 from dancing.data.landmarker import Landmarker
 from dancing.image.dancer import Dancer
+from dancing.media.video import read_frames
 
 KINDS = ("upper_arm", "forearm", "thigh", "shin")
 FACING = 15.0  # degrees
@@ -31,23 +39,37 @@ def main() -> None:
     parser.add_argument("poses", type=Path)
     parser.add_argument("bundles", nargs="+")
     parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--real", type=Path, metavar="VIDEO", help="that the poses are exactly of")
     arguments = parser.parse_args()
+    poses = PoseSequence.load(arguments.poses)
+    facing = np.flatnonzero(np.abs(yaws(poses.world)[:, 0]) < FACING)
+    chosen = facing[np.linspace(0, len(facing) - 1, arguments.frames).astype(int)]
     print(f"{'':24s}", *(f"{kind:>10s}" for kind in KINDS))
+    if arguments.real:
+        frames = list(read_frames(arguments.real, poses.fps))
+        points, size = poses.landmarks[chosen], frames[0].shape[1::-1]
+        show("real", ratios(found((frames[k] for k in chosen), size), points * size))
     for name in arguments.bundles:
         dancer = Dancer(name)
-        poses = dancer.fit(PoseSequence.load(arguments.poses))
-        facing = np.flatnonzero(np.abs(yaws(poses.world)[:, 0]) < FACING)
-        chosen = facing[np.linspace(0, len(facing) - 1, arguments.frames).astype(int)]
-        size = np.array(dancer.size)
-        wanted = dancer.in_view(poses.landmarks[chosen]) * size
-        still = PoseSequence(poses.landmarks[chosen], poses.fps, aspect=poses.aspect)
-        found = np.full_like(wanted, np.nan)
-        with Landmarker(1, video=False) as look:
-            for number, frame in enumerate(dancer(still)):
-                people = look(frame)
-                if people:
-                    found[number] = people[0].points[:, :2] * size
-        print(f"{Path(name).name:24s}", *(f"{ratio:10.3f}" for ratio in ratios(found, wanted)))
+        fitted = poses if arguments.real else dancer.fit(poses)
+        still = replace(fitted, landmarks=fitted.landmarks[chosen], world=None, visibility=None)
+        wanted = dancer.in_view(still.landmarks) * dancer.size
+        show(Path(name).name, ratios(found(dancer(still), dancer.size), wanted))
+
+
+def show(name: str, values: Iterable[float]) -> None:
+    print(f"{name:24s}", *(f"{value:10.3f}" for value in values), flush=True)
+
+
+def found(frames, size):
+    """(N, 33, 2) in pixels; NaN where nobody is found."""
+    points = []
+    with Landmarker(1, video=False) as look:
+        for frame in frames:
+            people = look(np.ascontiguousarray(frame))
+            nobody = np.full((33, 2), np.nan)
+            points.append(people[0].points[:, :2] * size if people else nobody)
+    return np.array(points)
 
 
 def ratios(found, wanted):

@@ -140,7 +140,7 @@ def test_a_video_gives_sharp_pictures_and_the_scene(film):
     pytest.importorskip("onnxruntime")
     path, room = film
     told = []
-    sights, notes = footage.sights([path], Recorder(told))
+    sights, _, notes = footage.sights([path], Recorder(told))
     assert not notes and told
     assert 1 <= len(sights) <= footage.MOST
     for sight in sights:

@@ -14,8 +14,12 @@ from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.family import family
 from dancing.image.dancer import Dancer
+<<<<<<< HEAD
 from dancing.image.warp.cutout import cut_out
 from dancing.image.warp.framing import Body, framed, measured, yaw
+=======
+from dancing.image.warp.framing import Body, framed, measured, seen_often, yaw
+>>>>>>> 6bcc1eba9731ddfe5df9fafe7ac1a457ab3804e9
 from dancing.image.warp.reference import read_plate, read_references
 from dancing.inspection import describe
 from dancing.learn import learn
@@ -323,6 +327,35 @@ def test_bones_that_point_at_the_camera_are_no_shorter():
     both = measured(a_person([(13, 15, (0, 0.2, -0.98)), (14, 16, (0, 0.2, -0.98))]), 2000)
     assert 0.4 < both.proportions["forearm"] < 0.6
     assert flat.torso * 1.04 == pytest.approx(250, rel=0.02)
+
+
+def test_who_is_seen_often_is_measured_on_all_pictures():
+    rng = np.random.default_rng(0)
+    arms = [(13, 15, (0.6, 0.8, 0)), (14, 16, (-0.6, 0.8, 0))]
+    flat = measured(a_person(arms), 2000).proportions
+    away = a_person([(13, 15, (0, 0.1, -0.99)), (14, 16, (0, 0.1, -0.99))])
+    pictures = np.array([away] * 6 + [a_person(arms)] * 14)
+    pictures[..., :2] *= rng.uniform(0.5, 2, (20, 1, 1))  # from any distance
+    found = seen_often(pictures)
+    for kind in ("upper_arm", "forearm", "thigh", "shin"):
+        assert found[kind] / found["torso"] == pytest.approx(flat[kind] / 1.04, rel=0.06)
+    # One picture of them, on which the forearms cannot be measured.
+    body = measured(away, 2000, found)
+    assert body.proportions["forearm"] == found["forearm"]
+    assert body.torso * found["torso"] == pytest.approx(250, rel=0.02)
+
+
+def test_what_is_seen_seldom_is_measured_on_one_picture():
+    assert seen_often(np.array([a_person()] * 5)) == {}
+    behind = np.array([a_person()] * 20)
+    behind[:, :, 3] *= -1
+    assert seen_often(behind) == {}
+    cut = np.array([a_person()] * 20)
+    cut[:, 25:, 2] = 0.1
+    found = seen_often(cut)
+    assert "thigh" not in found and "upper_arm" in found
+    own = measured(cut[0], 2000, found).proportions
+    assert own["thigh"] == pytest.approx(measured(cut[0], 2000).proportions["thigh"], rel=0.1)
 
 
 def test_how_far_somebody_is_turned():

@@ -1,9 +1,13 @@
 """Drawing a person from the person's own picture: what is moved where, and what stays whole."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
+from dancing.body.poses import torso_length
+from dancing.body.retarget import proportions
 from dancing.body.skeleton import ANKLES, HIPS, KNEES
 from dancing.image.warp.drawing import Piece
 from dancing.image.warp.drawing import drawn as pieces_drawn
@@ -11,6 +15,7 @@ from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
 from dancing.image.warp.painter import paint
 from dancing.image.warp.refining import Refiner
+from dancing.image.warp.runtime import _Scale
 from dancing.image.warp.skinning import skinned
 from photos import ava_dances
 
@@ -157,3 +162,48 @@ def test_the_parts_of_a_mended_person_are_the_person(dance, layers, kept):
 def test_nobody_in_the_picture(dance, layers):
     points, frames = dance
     assert not drawn(layers, points[35] + 5000, frames.shape[2:0:-1]).any()
+
+
+# ------------------------------------------------------------------------------------------- size
+
+SIZE = (360, 640)
+
+
+def sizes(points, body):
+    """Torso lengths (T / 8,) over that of somebody upright, of a dance (T, 33, 2) in pixels."""
+    inside = (points / SIZE).astype(np.float32)
+    standing = torso_length(inside[:90], SIZE[0] / SIZE[1]) * SIZE[1]
+    scale = _Scale(SimpleNamespace(proportions=body), standing, SIZE)
+    batches = np.split(inside, range(8, len(inside), 8))
+    return np.array([scale(batch) for batch in batches]) / (standing * body["torso"])
+
+
+@pytest.fixture(scope="module")
+def steps(dance):
+    """A dance to and fro, (270, 33, 2), and the dancer's proportions."""
+    points = np.concatenate([dance[0], dance[0][::-1], dance[0]])
+    return points, proportions(dance[0] / SIZE, SIZE[0] / SIZE[1])
+
+
+def test_errors_of_a_cards_proportions_make_nobody_larger(steps):
+    points, body = steps
+    assert sizes(points, body) == pytest.approx(1, abs=0.06)
+    for error in (0.9, 1.1):
+        wrong = body | {"thigh": body["thigh"] * error, "upper_arm": body["upper_arm"] * error}
+        wrong["shin"] = body["shin"] * 0.88
+        assert sizes(points, wrong) == pytest.approx(1, abs=0.06)
+
+
+def test_who_comes_nearer_is_drawn_larger(steps):
+    points, body = steps
+    nearer = np.interp(np.arange(len(points)), [100, 150], [1, 1.5])[:, None, None]
+    found = sizes((points - [180, 500]) * nearer + [180, 500], body)
+    assert found[:12] == pytest.approx(1, abs=0.06)
+    assert found[-4:] == pytest.approx(1.5, abs=0.09)
+
+
+def test_who_bends_over_is_drawn_no_smaller(steps):
+    points, body = steps
+    bent = points.copy()
+    bent[100:, :23] -= (bent[100:, 11:13].mean(1) - bent[100:, 23:25].mean(1))[:, None] / 2
+    assert sizes(bent, body)[-8:].min() > 0.83

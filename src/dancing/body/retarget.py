@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # A picture shows bones shortened. How long one is, the clip tells when it lies across.
-_PERCENTILE = 90
+PERCENTILE = 90
 _LARGE = ("torso", "upper_arm", "forearm", "thigh", "shin")
 # How far one body seems another from clip to clip, as measured on clips of 5 to 20 s. A bone seems
 # too short more easily than too long, and does so in a short clip; head and feet seldom lie across.
@@ -164,7 +164,7 @@ def _joints(landmarks: NDArray[np.floating[Any]], aspect: float) -> NDArray[np.f
 
 def _lengths(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str, float]:
     return {
-        kind: max(float(np.percentile(np.abs(_across(landmarks, aspect, kind)), _PERCENTILE)), 1e-6)
+        kind: max(float(np.percentile(np.abs(_across(landmarks, aspect, kind)), PERCENTILE)), 1e-6)
         for kind in BONE_KINDS
     }
 
@@ -230,7 +230,7 @@ def _shown(landmarks: NDArray[np.floating[Any]], aspect: float) -> dict[str, flo
     for kind in BONE_KINDS:
         across = _across(landmarks, aspect, kind)
         lengths = np.abs(across)
-        steady = np.median(lengths) / max(np.percentile(lengths, _PERCENTILE), 1e-9)
+        steady = np.median(lengths) / max(np.percentile(lengths, PERCENTILE), 1e-9)
         # The circular standard deviation (Mardia and Jupp, Directional Statistics, 2000).
         directions = across / np.maximum(lengths, 1e-9)
         spread = np.sqrt(-2 * np.log(np.clip(np.abs(directions.mean(0)), 1e-9, 1))).max()

@@ -23,7 +23,7 @@ from dancing.errors import DancingError
 from dancing.image.scene import uncovered
 from dancing.image.warp.choice import FIRST_LIMB, MARKS, N_GROUPS, OTHER, Looks, costs, prices
 from dancing.image.warp.figure import N_ARMS, Figure, to_segment
-from dancing.image.warp.framing import yaw
+from dancing.image.warp.framing import seen_often, yaw
 from dancing.image.warp.plate import filled
 from dancing.image.warp.sight import Sight
 from dancing.listener import Listener
@@ -91,15 +91,18 @@ class _Glimpse:
         return Figure(self.points[:, :2] * [self.aspect, 1.0])
 
 
-def sights(videos: Sequence[Path], listener: Listener) -> tuple[list[Sight], list[str]]:
+def sights(
+    videos: Sequence[Path], listener: Listener
+) -> tuple[list[Sight], dict[str, float], list[str]]:
     """Pictures of the dancer in videos, the best one first, with the scene behind.
 
     Args:
         listener: told of progress, and of what is damaged or left out.
 
     Returns:
-        At most `MOST`, and notes, one line each. Visibility is also low in them where a part is
-        blurred, or where something is before it.
+        At most `MOST`; the proportions of the body, see `framing.seen_often`; and notes, one line
+        each. Visibility is also low in the pictures where a part is blurred, or where something is
+        before it.
 
     Raises:
         DancingError: when a video cannot be read, or nobody can be seen in it.
@@ -114,7 +117,8 @@ def sights(videos: Sequence[Path], listener: Listener) -> tuple[list[Sight], lis
     scenes = [_Scene([g for g in glimpses if g.video == n]) for n in range(len(videos))]
     chosen = _chosen([_judged(g, glimpses, scenes[g.video]) for g in glimpses])
     standing = scenes[chosen[0].video].standing
-    return _fetched(videos, rates, chosen, standing, listener), notes
+    body = seen_often(np.array([g.points * [g.aspect, 1, 1, 1, 1, 1] for g in glimpses]))
+    return _fetched(videos, rates, chosen, standing, listener), body, notes
 
 
 def _rates(videos: Sequence[Path], notes: list[str]) -> list[tuple[float, int]]:

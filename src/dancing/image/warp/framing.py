@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dancing.body.retarget import PERCENTILE
 from dancing.body.skeleton import (
+    ANKLES,
     BONE_KINDS,
+    ELBOWS,
     FEET,
     HIPS,
+    KNEES,
     MID_HIP,
     MID_SHOULDER,
     MIRROR,
     SHOULDERS,
+    TRUNK,
+    WRISTS,
 )
 
 if TYPE_CHECKING:
@@ -30,8 +36,9 @@ _SOLE = 0.12  # torso lengths from ankle to floor
 # Depths are estimated so roughly that a bone counts as seen in its full length of which so much
 # is; and one of which less than that is as pointing at the camera.
 _SURE, _SHORTEST = 0.8, 0.4
+_FLAT = ("neck", "face", "hand")  # of which no depth is worth believing
 # Bones over the torso's true length, of people in photos: what is taken where one points at the
-# camera or is hidden. Of head and hands no depth is worth believing.
+# camera or is hidden.
 _USUAL = {
     "hip": 0.19,
     "shoulder": 0.34,
@@ -42,6 +49,10 @@ _USUAL = {
     "foot": 0.35,
 }
 _USUAL_WEIGHT = 0.1  # of a bone that is fully seen
+# In so many pictures of somebody who is turned by at most so many degrees, bones tell their length.
+_OFTEN, _FACING, _VISIBLE = 12, 40.0, 0.5
+_MIDDLES = (SHOULDERS, HIPS)
+_JOINTS = [*TRUNK, *ELBOWS, *WRISTS, *KNEES, *ANKLES]
 # How much of the arms' span dances take up; of 27 dances of 45 s the widest pose took 0.89, and in
 # nine of ten none more than 0.88.
 _SPREAD = 0.88
@@ -83,15 +94,17 @@ class Body:
         return self.torso * sum(self.proportions[k] for k in ("upper_arm", "forearm", "hand"))
 
 
-def measured(points: Floats, height: int) -> Body:
+def measured(points: Floats, height: int, known: Mapping[str, float] | None = None) -> Body:
     """The body of somebody in a photo.
 
     Args:
         points: (33, 6) landmarks: x, y in pixels, visibility, and x, y, z in metres.
         height: of the photo in pixels.
+        known: what is known of the proportions; see `seen_often`.
     """
+    known = known or {}
     lengths = _lengths(points)
-    torso = lengths["torso"] / _UPRIGHT
+    torso = lengths["torso"] / known.get("torso", _UPRIGHT)
     hips = points[HIPS, :2].mean(0)
     floor = float(points[FEET, 1].max())
     cut = floor > height
@@ -99,7 +112,10 @@ def measured(points: Floats, height: int) -> Body:
         (float(hips[0]), float(hips[1])),
         torso,
         floor,
-        {kind: max(round(length / torso, 4), 1e-4) for kind, length in lengths.items()},
+        {
+            kind: known.get(kind) or max(round(length / torso, 4), 1e-4)
+            for kind, length in lengths.items()
+        },
         cut,
     )
     if not cut:
@@ -109,6 +125,53 @@ def measured(points: Floats, height: int) -> Body:
     return Body(body.hips, torso, max(body.hips[1] + body.legs, height), body.proportions, cut)
 
 
+def seen_often(points: Floats) -> dict[str, float]:
+    """The proportions of somebody who was seen in many pictures, from any distance.
+
+    As `dancing.body.retarget.proportions` has them, and only of bones that were often seen to lie
+    across, by somebody who faced the camera.
+
+    Args:
+        points: (N, 33, 6), as for `measured`, of pictures of any sizes.
+    """
+    points = np.asarray(points, np.float64)
+    points = points[[yaw(one) < _FACING for one in points]]
+    if len(points) < _OFTEN:
+        return {}
+    joints = np.concatenate([points, *(points[:, p].mean(1, keepdims=True) for p in _MIDDLES)], 1)
+    lengths: dict[str, NDArray[np.float64]] = {}
+    for kind, bones in BONE_KINDS.items():
+        starts, ends = joints[:, [b[0] for b in bones]], joints[:, [b[1] for b in bones]]
+        bone = ends - starts
+        metres = np.maximum(np.linalg.norm(bone[..., 3:], axis=-1), 1e-9)
+        shown = np.minimum(starts[..., 2], ends[..., 2]) >= _VISIBLE
+        if kind not in _FLAT:
+            shown &= np.hypot(bone[..., 3], bone[..., 4]) >= _SURE * metres
+        # Pixels to a metre tell how far away somebody is.
+        lengths[kind] = (np.hypot(bone[..., 0], bone[..., 1]) / _scales(points)[:, None])[shown]
+    torso = lengths["torso"]
+    if len(torso) < _OFTEN:
+        return {}
+    return {
+        kind: max(round(float(np.percentile(each, PERCENTILE) / np.median(torso)), 4), 1e-4)
+        for kind, each in lengths.items()
+        if len(each) >= _OFTEN * len(BONE_KINDS[kind])
+    }
+
+
+def _scales(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) pixels to a metre, by least squares of the joints that are seen."""
+    joints = points[:, _JOINTS]
+    weight = joints[..., 2:3] + 1e-6
+    picture, metres = (
+        each - (weight * each).sum(1, keepdims=True) / weight.sum(1, keepdims=True)
+        for each in (joints[..., :2], joints[..., 3:5])
+    )
+    along = (weight * picture * metres).sum((1, 2))
+    found: NDArray[np.float64] = along / np.maximum((weight * metres**2).sum((1, 2)), 1e-9)
+    return np.maximum(found, 1e-9)
+
+
 def _lengths(points: Floats) -> dict[str, float]:
     """Of each kind of bone, in pixels.
 
@@ -116,7 +179,7 @@ def _lengths(points: Floats) -> dict[str, float]:
     say. Of a left and a right bone, and what is usual, that counts more that lies more across and
     is seen better.
     """
-    middles = [points[pair].mean(0, keepdims=True) for pair in (SHOULDERS, HIPS)]
+    middles = [points[pair].mean(0, keepdims=True) for pair in _MIDDLES]
     joints = np.concatenate([points, *middles]).astype(np.float64)
     mirror = [*MIRROR, MID_SHOULDER, MID_HIP]
 
@@ -124,7 +187,7 @@ def _lengths(points: Floats) -> dict[str, float]:
         """Length and weight."""
         across, metres = joints[end, :2] - joints[start, :2], joints[end, 3:] - joints[start, 3:]
         part = float(np.hypot(*metres[:2]) / max(np.linalg.norm(metres), 1e-9))
-        seen = 1.0 if kind in ("neck", "face", "hand") else min(1.0, max(part, _SHORTEST) / _SURE)
+        seen = 1.0 if kind in _FLAT else min(1.0, max(part, _SHORTEST) / _SURE)
         visible = float(min(joints[start, 2], joints[end, 2]))
         return float(np.hypot(*across)) / seen, part**8 * visible + 1e-6
 

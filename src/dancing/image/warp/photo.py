@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,13 +102,14 @@ def learn(files: Sequence[Path], output: Path, listener: Listener) -> list[str]:
     videos = [file for file in files if file not in photos]
     notes: list[str] = []
     sights = []
+    known: dict[str, float] = {}
     if photos:
         with Landmarker(_MOST_PEOPLE, video=False) as look:
             for done, path in enumerate(photos, 1):
                 sights.append(_seen(path, look, notes))
                 listener.progress("looking", done, len(photos))
     if videos:
-        filmed, more = footage.sights(videos, listener)
+        filmed, known, more = footage.sights(videos, listener)
         notes += more
         sights = sights + filmed if files[0] in photos else filmed + sights
     if yaw(sights[0].points) > _BACK:
@@ -116,7 +117,7 @@ def learn(files: Sequence[Path], output: Path, listener: Listener) -> list[str]:
             f"{sights[0].path}: shows the person from behind; begin with one from the front"
         )
     made_from = sorted({source_hash(file.name) for file in files})
-    write_bundle(_files(sights, output.stem, made_from, listener), output)
+    write_bundle(_files(sights, known, output.stem, made_from, listener), output)
     return notes
 
 
@@ -348,11 +349,19 @@ def _of_person(alpha: Picture, matte: Picture) -> Picture:
 
 
 def _files(
-    sights: Sequence[Sight], name: str, made_from: Sequence[str], listener: Listener
+    sights: Sequence[Sight],
+    known: Mapping[str, float],
+    name: str,
+    made_from: Sequence[str],
+    listener: Listener,
 ) -> dict[str, bytes]:
-    """The files of a bundle, card included."""
+    """The files of a bundle, card included.
+
+    Args:
+        known: of the body's proportions; see `framing.seen_often`.
+    """
     first = sights[0]
-    body = measured(first.points, first.size[1])
+    body = measured(first.points, first.size[1], known)
     margin = margins(first.points, first.matte, body)
     frame = framed(body, margin, first.size, first.resolution)
     references = []

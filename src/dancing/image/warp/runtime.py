@@ -9,7 +9,7 @@ import numpy as np
 
 from dancing.body.poses import torso_length
 from dancing.body.retarget import proportions
-from dancing.body.skeleton import HEELS, TOES
+from dancing.body.skeleton import HEELS, N_LANDMARKS, TOES
 from dancing.image.background import Background
 from dancing.image.compositing import SHADE_STRIDE, darken
 from dancing.image.warp.card import Card
@@ -25,8 +25,11 @@ from dancing.media.video import ahead
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Bones that tell how large a person is drawn, and how fast that follows.
-_LARGE = ("torso", "thigh", "shin", "upper_arm", "forearm")
+# What tells besides the torso how large a person is drawn; the torso's length over the one that
+# goes with the limbs, below which it is bent; and how fast the size follows.
+_LIMBS = ("thigh", "shin", "upper_arm", "forearm")
+_BENT = 0.88
+_REMEMBERED = 24  # frames, in which hardly every one of them points at the camera
 _FOLLOWED = 0.3  # of each batch
 _FARTHEST = 3.0  # times as large or as small as the card says
 _RESOLUTION = 1.5  # of a reference over the drawn person's; more is made smaller first
@@ -107,21 +110,28 @@ class Runtime:
 
 
 class _Scale:
-    """How large the person is drawn: the bones that are least foreshortened tell."""
+    """How large the person is drawn: as long as the torso was of late; if that is bent, the limbs
+    tell, less surely."""
 
     def __init__(self, card: Card, standing: float, size: tuple[int, int]) -> None:
-        self._card, self._standing, self._aspect = card, standing, size[0] / size[1]
-        self._height = size[1]
+        self._proportions, self._aspect, self._height = card.proportions, size[0] / size[1], size[1]
+        # A placement has the median of a dance; somebody upright is as much larger.
+        self._upright = standing * (card.proportions["torso"] if card.proportions else 1.0)
+        self._seen = np.empty((0, N_LANDMARKS, 2), np.float32)
         self._now: float | None = None
 
     def __call__(self, batch: NDArray[np.float32]) -> float:
         """Length in pixels of the torso of somebody upright, so large as in this batch."""
-        if self._card.proportions is None:
-            return self._standing
-        seen = proportions(batch, self._aspect)
-        ratios = sorted(seen[kind] / self._card.proportions[kind] for kind in _LARGE)
-        found = ratios[-2] * torso_length(batch, self._aspect) * self._height
-        found = float(np.clip(found, self._standing / _FARTHEST, self._standing * _FARTHEST))
+        wanted = self._proportions
+        if wanted is None:
+            return self._upright
+        self._seen = np.concatenate([self._seen, batch])[-_REMEMBERED:]
+        seen = proportions(self._seen, self._aspect)
+        # Limbs are measured on few pictures: some are too long in the card, some too short.
+        limbs = float(np.median([seen[kind] / wanted[kind] for kind in _LIMBS]))
+        torso = max(seen["torso"], _BENT * limbs * wanted["torso"])
+        found = torso * torso_length(self._seen, self._aspect) * self._height
+        found = float(np.clip(found, self._upright / _FARTHEST, self._upright * _FARTHEST))
         self._now = found if self._now is None else self._now + _FOLLOWED * (found - self._now)
         return self._now
 
