@@ -14,12 +14,8 @@ from dancing.bundle import Bundle
 from dancing.errors import DancingError
 from dancing.family import family
 from dancing.image.dancer import Dancer
-<<<<<<< HEAD
 from dancing.image.warp.cutout import cut_out
-from dancing.image.warp.framing import Body, framed, measured, yaw
-=======
 from dancing.image.warp.framing import Body, framed, measured, seen_often, yaw
->>>>>>> 6bcc1eba9731ddfe5df9fafe7ac1a457ab3804e9
 from dancing.image.warp.reference import read_plate, read_references
 from dancing.inspection import describe
 from dancing.learn import learn

@@ -134,11 +134,10 @@ def seen_often(points: Floats) -> dict[str, float]:
     Args:
         points: (N, 33, 6), as for `measured`, of pictures of any sizes.
     """
-    points = np.asarray(points, np.float64)
-    points = points[[yaw(one) < _FACING for one in points]]
-    if len(points) < _OFTEN:
+    facing = np.array([one for one in points if yaw(one) < _FACING], np.float64)
+    if len(facing) < _OFTEN:
         return {}
-    joints = np.concatenate([points, *(points[:, p].mean(1, keepdims=True) for p in _MIDDLES)], 1)
+    joints = np.concatenate([facing, *(facing[:, p].mean(1, keepdims=True) for p in _MIDDLES)], 1)
     lengths: dict[str, NDArray[np.float64]] = {}
     for kind, bones in BONE_KINDS.items():
         starts, ends = joints[:, [b[0] for b in bones]], joints[:, [b[1] for b in bones]]
@@ -148,7 +147,7 @@ def seen_often(points: Floats) -> dict[str, float]:
         if kind not in _FLAT:
             shown &= np.hypot(bone[..., 3], bone[..., 4]) >= _SURE * metres
         # Pixels to a metre tell how far away somebody is.
-        lengths[kind] = (np.hypot(bone[..., 0], bone[..., 1]) / _scales(points)[:, None])[shown]
+        lengths[kind] = (np.hypot(bone[..., 0], bone[..., 1]) / _scales(facing)[:, None])[shown]
     torso = lengths["torso"]
     if len(torso) < _OFTEN:
         return {}
