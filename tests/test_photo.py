@@ -12,7 +12,6 @@ from dancing.body.retarget import retarget
 from dancing.body.skeleton import BONE_KINDS, HIPS, NOSE, SHOULDERS, WRISTS
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
-from dancing.family import family
 from dancing.image.dancer import Dancer
 from dancing.image.warp.cutout import cut_out
 from dancing.image.warp.framing import Body, framed, measured, seen_often, yaw
@@ -27,7 +26,7 @@ from media import EXAMPLE, Recorder, dancing, read_video
 from photos import portrait, room, save, somebody, stand
 from puppet import a_walk
 
-FILES = {"card.json", "plate.png", "preview.png", "reference_00.png"}
+FILES = {"card.json", "image.onnx", "plate.png", "preview.png", "reference_00.png"}
 
 
 @pytest.fixture(scope="module")
@@ -190,10 +189,6 @@ def test_a_strangers_bundle_is_checked(bundle, tmp_path, change):
 
 
 def test_what_needs_weights_says_that_there_are_none(bundle, tmp_path):
-    with pytest.raises(DancingError, match="'warp' has no ONNX file"):
-        Bundle(bundle).onnx("image")
-    with pytest.raises(DancingError, match="'warp' is not trained"):
-        _ = family("image", "warp").training
     (tmp_path / "film.mp4").write_bytes(b"")
     with pytest.raises(DancingError, match="no weights that training could start from"):
         learn([tmp_path / "film.mp4"], tmp_path / "x", model="limbs", start=bundle)

@@ -43,6 +43,7 @@ def run(recipe, *folders, work):
     environment = os.environ | {
         "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
         "WORK": str(work), "MINUTES_SCALE": "0.0003", "SIZE": "96", "BATCH_SIZE": "4",
+        "EPOCHS": "1",
     }  # fmt: skip
     command = ["bash", RECIPES / recipe, *folders]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -63,6 +64,10 @@ def test_recipes_run_from_data_to_bundles(tmp_path):
     work = tmp_path / "work"
     run("ava.sh", tmp_path / "videos", songs, dances, work=work)
     run("kai.sh", tmp_path / "kai", work=work)
+
+    run("warp.sh", tmp_path / "kai", work=work)
+    first, last = Bundle(work / "warp").stage("image").training
+    assert last.parents[0].weights == first.weights and last.config["lineless"] > 0
 
     ava, kai = Bundle(work / "ava"), Bundle(work / "kai")
     assert ava.has("motion") and ava.has("image") and not kai.has("motion")

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dancing.errors import DancingError
@@ -118,16 +117,7 @@ class Family:
 
     @property
     def training(self) -> TrainingFamily:
-        """What training needs; imports torch.
-
-        Raises:
-            DancingError: when it is a family without weights.
-        """
-        if not find_spec(f"{self.package}.training"):
-            raise DancingError(
-                f"the {self.stage} model '{self.name}' is not trained; make one from a photo, with "
-                "dancing learn"
-            )
+        """What training needs; imports torch."""
         return cast("TrainingFamily", import_module(f"{self.package}.training"))
 
 

@@ -58,8 +58,8 @@ class Dancer:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self._card = card = self.bundle.stage("image")
         assert isinstance(card, ImageCard)
-        # What is wrong with it is to be said before a dance is made; what was made of a photo is gone
-        # when the drawing begins.
+        # What is wrong with it is to be said before a dance is made; and what was made of a photo
+        # is gone when the drawing begins.
         _ = self.bundle.image
         self._drawn = card.size
         self.size = self._drawn

@@ -109,24 +109,27 @@ def train(
             **facts,
             **describe_data(kept),
         }
-    return fit(
-        lambda: learning.Training(config, origin),
-        samples,
-        validation,
-        run,
-        batch_size=batch_size,
-        epochs=epochs or learning.EPOCHS,
-        # Preparing the data takes its time too.
-        minutes=None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60),
-        start=bundle,
-        device=device,
-        devices=devices,
-        workers=workers,
-        resume=resume,
-        seed=seed,
-        listener=listener,
-        bar=bar,
-    )
+        # The datasets stay open: some families read pictures all along.
+        return fit(
+            lambda: learning.Training(config, origin),
+            samples,
+            validation,
+            run,
+            batch_size=batch_size,
+            epochs=epochs or learning.EPOCHS,
+            # Preparing the data takes its time too.
+            minutes=None
+            if minutes is None
+            else max(0.0, minutes - (time.monotonic() - began) / 60),
+            start=bundle,
+            device=device,
+            devices=devices,
+            workers=workers,
+            resume=resume,
+            seed=seed,
+            listener=listener,
+            bar=bar,
+        )
 
 
 def _known(bundle: Bundle, stage: str, model: str) -> dict[str, Any]:

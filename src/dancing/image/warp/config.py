@@ -13,15 +13,16 @@ class Config:
 
     Attributes:
         channels: of the U-Net at half a sketch's size; at each half below 2, 3 and 4 times as many.
-
         pose_noise: standard deviation of landmarks' errors, torso lengths.
-        line_noise: of how far a sketch's lines are off, the same for all lines of a limb, torso
+        line_noise: of how far a sketch's lines are off, all together and each kind by itself, torso
             lengths. The landmarks of a photo and those of a dance are not found alike; who trusts
             lines more than what is painted draws people twice.
+        lineless: part of the sketches that have no lines.
         cutout_noise: standard deviation of how far a cut-out's edge is off, torso lengths.
         reference_yaw: degrees by which a reference is turned from the camera at most.
         target_yaw: degrees between a target and its references at most.
         references: the most of a person.
+        pairs: of a sketch and its target, made of each target from references drawn anew.
         frame_step: from one frame of a clip that is used to the next.
 
         learning_rate: of Adam, at its highest.
@@ -47,10 +48,12 @@ class Config:
 
     pose_noise: float = 0.012
     line_noise: float = 0.03
+    lineless: float = 0.15
     cutout_noise: float = 0.015
     reference_yaw: float = 50.0
     target_yaw: float = 65.0
     references: int = 4
+    pairs: int = 2
     frame_step: int = 6
 
     learning_rate: float = 1e-3
@@ -85,6 +88,13 @@ class Config:
                 "price",
                 *(name for name in type(self).__dataclass_fields__ if name.endswith("_weight")),
             ),
-            fractions=("ema_decay", "final_rate_factor", "adversarial_from"),
-            at_least_1=("channels", "references", "frame_step", "warm_up_steps", "texture_patch"),
+            fractions=("ema_decay", "final_rate_factor", "adversarial_from", "lineless"),
+            at_least_1=(
+                "channels",
+                "references",
+                "pairs",
+                "frame_step",
+                "warm_up_steps",
+                "texture_patch",
+            ),
         )

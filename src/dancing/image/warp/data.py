@@ -7,6 +7,7 @@ set of clothes.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from dancing.body.facing import yaws
 from dancing.body.skeleton import HIPS, N_LANDMARKS, SHOULDERS
-from dancing.data.dataset import Clip
+from dancing.data.dataset import Clip, Packed
 from dancing.errors import DancingError
-from dancing.image.data import channels_first
 from dancing.image.warp.choice import Chooser
 from dancing.image.warp.config import Config
 from dancing.image.warp.figure import Figure
@@ -88,10 +88,7 @@ class Person:
         pose = Figure(self.points[target] + noise, float(self.torsos[target]))
         chooser(pose)
         painted = paint(chooser.layers_of, pose, chooser.skirt, self.size)
-        off = config.line_noise * pose.torso
-        lines = Figure(pose.points + random.normal(0, off, 2), pose.torso)
-        lines.chains += random.normal(0, off / 2, (len(lines.chains), 1, 2))
-        seen = sketch(painted, lines)
+        seen = sketch(painted, pose)
         if seen is None:
             empty = np.zeros((MULTIPLE, MULTIPLE, CHANNELS), np.uint8)
             return empty, empty[..., :4]
@@ -146,8 +143,8 @@ def _foreground(frame: Picture, matte: Picture) -> tuple[Picture, Picture]:
 class Sketches(TorchDataset[dict[str, torch.Tensor]]):
     """People painted, and as they are: 'sketch' (CHANNELS, H, W) and 'true' (4, H, W) uint8.
 
-    All are cut or filled up to `_WINDOW`. Each time, a sample's references are drawn anew: one
-    in half of the samples, in the others up to `Config.references`.
+    All are cut or filled up to `_WINDOW`. Painting takes longer than a step of training, so that a
+    sample is painted once and kept in memory, packed.
 
     Args:
         clips: of open datasets, with pictures, mattes and world landmarks.
@@ -155,22 +152,20 @@ class Sketches(TorchDataset[dict[str, torch.Tensor]]):
 
     def __init__(self, clips: Sequence[Clip], config: Config) -> None:
         self._config = config
-        self._people = [Person(clip) for clip in clips]
+        self.people = [Person(clip) for clip in clips]
         self._samples = [
-            (number, int(target))
-            for number, person in enumerate(self._people)
+            (person, int(target))
+            for person in self.people
             for target in range(0, len(person.points), config.frame_step)
             if len(self._choice(person, target))
+            for _ in range(config.pairs)
         ]
         if not self._samples:
             raise DancingError("nobody faces the camera in these clips, in at least two pictures")
+        self._painted: dict[int, Packed] = {}
 
     def __len__(self) -> int:
         return len(self._samples)
-
-    def front(self, number: int) -> int:
-        """The frame of a person that faces the camera most."""
-        return int(np.abs(self._people[number].yaws).argmin())
 
     def _choice(self, person: Person, target: int) -> NDArray[np.intp]:
         """The frames that may be references for another one."""
@@ -181,20 +176,29 @@ class Sketches(TorchDataset[dict[str, torch.Tensor]]):
         return frames[fits]
 
     def __getitem__(self, draw: Draw | int) -> dict[str, torch.Tensor]:
-        index, random = with_random(draw)
-        number, target = self._samples[index]
-        person = self._people[number]
+        index, _ = with_random(draw)
+        if index not in self._painted:
+            self._painted[index] = Packed.of(self._pair(index))
+        shape, packed = self._painted[index]
+        pair = np.frombuffer(bytearray(zlib.decompress(packed)), np.uint8).reshape(shape)
+        sketch, true = np.split(pair, [CHANNELS])
+        return {"sketch": torch.from_numpy(sketch), "true": torch.from_numpy(true)}
+
+    def _pair(self, index: int) -> Picture:
+        """Sketch and true picture (CHANNELS + 4, H, W): of one reference in half of the samples."""
+        random = np.random.default_rng(index)
+        person, target = self._samples[index]
         choice = self._choice(person, target)
         count = 1 if random.random() < 0.5 else random.integers(1, self._config.references + 1)
         references = random.choice(choice, min(int(count), len(choice)), replace=False)
-        sketch, true = person.sketched(references.tolist(), target, self._config, random)
-        return {"sketch": _windowed(sketch), "true": _windowed(true)}
+        pair = person.sketched(references.tolist(), target, self._config, random)
+        return np.moveaxis(np.dstack([_windowed(each) for each in pair]), -1, 0)
 
 
-def _windowed(pixels: Picture) -> torch.Tensor:
-    """(C, H, W) of `_WINDOW`, what is larger cut on all sides, what is smaller filled with 0."""
+def _windowed(pixels: Picture) -> Picture:
+    """(H, W, C) of `_WINDOW`, what is larger cut on all sides, what is smaller filled with 0."""
     width, height = _WINDOW
     left, top = (
         (have - want) // 2 for have, want in zip(pixels.shape[1::-1], _WINDOW, strict=True)
     )
-    return channels_first(window(pixels, left, top, width, height))
+    return window(pixels, left, top, width, height)

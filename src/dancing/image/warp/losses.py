@@ -11,6 +11,7 @@ from dancing.image.limbs.losses import texture
 from dancing.image.warp.choice import FIRST_LIMB, N_GROUPS
 from dancing.image.warp.config import Config
 from dancing.image.warp.network import Generator, mended
+from dancing.image.warp.refining import N_LINES, TORSO
 
 _COLOURS = 0.25  # standard deviation of what is mixed of one colour into another
 # Channels of a sketch with left and right exchanged.
@@ -38,9 +39,9 @@ class Discriminators(nn.Module):
 
 
 def varied(
-    sketches: torch.Tensor, true: torch.Tensor, random: torch.Generator
+    sketches: torch.Tensor, true: torch.Tensor, config: Config, random: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Other colours, the same in both, and half of them mirrored.
+    """Other colours, the same in both; lines that are off, or not there; half of all mirrored.
 
     Args:
         sketches: (N, CHANNELS, H, W) in [0, 1].
@@ -54,16 +55,31 @@ def varied(
     mix = torch.eye(3, device=device) + _COLOURS * noise(3, 3)
     mix = mix / mix.sum(2, keepdim=True).clamp(min=0.5)
     gain = (0.2 * noise(1, 1)).exp()[..., None]
-    mirror = torch.rand(count, generator=random, device=device) < 0.5
+    mirror, lineless = torch.rand(2, count, generator=random, device=device)
 
     def other(people: torch.Tensor) -> torch.Tensor:
         colour = torch.einsum("nij,njhw->nihw", mix, people[:, :3]) * gain
         return torch.cat([colour.clamp(min=0).minimum(people[:, 3:4]), people[:, 3:]], 1)
 
-    sketches, true = other(sketches), other(true)
+    off = config.line_noise * TORSO * (noise(1, 2) + noise(N_LINES, 2))
+    lines = _moved(sketches[:, -N_LINES:], off.round().long())
+    lines = lines * (lineless >= config.lineless)[:, None, None, None]
+    sketches, true = torch.cat([other(sketches[:, :-N_LINES]), lines], 1), other(true)
     mirrored = sketches[:, _MIRRORED].flip(3)
-    choose = mirror[:, None, None, None]
+    choose = (mirror < 0.5)[:, None, None, None]
     return torch.where(choose, mirrored, sketches), torch.where(choose, true.flip(3), true)
+
+
+def _moved(pictures: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    """Pictures (N, C, H, W), each channel moved by whole pixels (N, C, 2), x and y."""
+    height, width = pictures.shape[2:]
+    x, y = (
+        (torch.arange(side, device=by.device) - by[..., axis, None]).clamp(0, side - 1)
+        for axis, side in enumerate((width, height))
+    )
+    rows = y[..., None].expand(-1, -1, -1, width)
+    columns = x[:, :, None].expand(-1, -1, height, -1)
+    return pictures.gather(2, rows).gather(3, columns)
 
 
 def losses(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +13,17 @@ from dancing.bundle import PREVIEW
 from dancing.card import read
 from dancing.data.dataset import Clip
 from dancing.errors import DancingError
-from dancing.image.data import empty_scene, person_margin, picture_size
+from dancing.image.data import empty_scene, person_margin
 from dancing.image.data import usable as with_pictures
 from dancing.image.warp.card import TURNS, Card
 from dancing.image.warp.config import Config
-from dancing.image.warp.data import Person, Sketches
+from dancing.image.warp.data import Sketches
 from dancing.image.warp.losses import Discriminators, losses, varied
 from dancing.image.warp.network import Deployed, Generator, mended
 from dancing.image.warp.reference import PLATE, Reference, files_of
 from dancing.image.warp.refining import CHANNELS
 from dancing.training.module import TrainingModule, moving_average
+from dancing.training.train import describe_data
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,7 @@ class Training(TrainingModule):
         for group in optimise_g.param_groups:
             group["lr"] = config.learning_rate * factor
         sketches, true = varied(
-            _unit_range(batch["sketch"]), _unit_range(batch["true"]), self.random(step)
+            _unit_range(batch["sketch"]), _unit_range(batch["true"]), config, self.random(step)
         )
         judged = self.discriminators if progress >= config.adversarial_from else None
         loss, loss_d, parts = losses(self.generator, judged, sketches, true, config)
@@ -104,7 +104,7 @@ class Training(TrainingModule):
         return (picture * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy()
 
     def deployed(self) -> tuple[nn.Module, dict[str, torch.Tensor], list[str]]:
-        generator: Generator = copy.deepcopy(self.averaged.module)  # type: ignore[assignment]
+        generator: Generator = self.averaged.module  # type: ignore[assignment]
         example = torch.zeros(1, 64, 48, CHANNELS, dtype=torch.uint8)
         return Deployed(generator).eval(), {"sketch": example}, ["mending"]
 
@@ -113,7 +113,8 @@ class Training(TrainingModule):
         return {"sketch": sides, "mending": sides}
 
     def calibration(self) -> list[dict[str, NDArray[Any]]]:
-        return [{"sketch": one[None].numpy()} for one in self.origin["sketches"]]
+        sketches = self.origin["sketches"].permute(0, 2, 3, 1).contiguous().numpy()
+        return [{"sketch": one[None]} for one in sketches]
 
     def weights(self) -> dict[str, torch.Tensor]:
         parts = {"generator": self.averaged.module, "discriminators": self.discriminators}
@@ -146,7 +147,7 @@ class Training(TrainingModule):
                 {"size": list(reference.card.size), "points": list(reference.card.points)}
             ],
         }
-        return read(Card, self.facts() | own)
+        return read(Card, self.facts() | self.origin["person"] | own)
 
     def files(self) -> dict[str, bytes]:
         plate = self.origin["plate"].numpy()
@@ -175,29 +176,25 @@ def usable(clips: Sequence[Clip]) -> list[Clip]:
 def data(
     config: Config, kept: Sequence[Clip], held_out: Sequence[Clip], **_: Any
 ) -> tuple[Sketches, Sketches | None, dict[str, Any]]:
-    """Training and validation data, and what `Training` needs to know of them."""
+    """Training and validation data, and what `Training` needs to know of them.
+
+    The dancer of an exported bundle is the person of the first clip.
+    """
     train = Sketches(kept, config)
-    plate = empty_scene(kept[:1], 2)
-    person = Person(kept[0])
-    frame = train.front(0)
+    person, first = train.people[0], kept[0]
+    frame = int(np.abs(person.yaws).argmin())
     colour, alpha = person.picture(frame)
-    assert kept[0].world is not None
-    points = np.column_stack(
-        [person.points[frame], person.visibility[frame], kept[0].world[frame]]
-    ).astype(np.float32)
-    step = max(1, len(train) // _CALIBRATED)
+    assert first.world is not None
+    points = np.column_stack([person.points[frame], person.visibility[frame], first.world[frame]])
+    reference = {"colour": colour, "alpha": alpha, "points": points.astype(np.float32)}
+    chosen = np.linspace(0, len(train) - 1, min(len(train), _CALIBRATED)).astype(int)
     facts = {
-        "size": list(picture_size(kept[:1])),
-        "margin": person_margin(kept, 2),
-        "plate": torch.from_numpy(plate),
-        "reference": {
-            "colour": torch.from_numpy(colour),
-            "alpha": torch.from_numpy(alpha.copy()),
-            "points": torch.from_numpy(points),
-        },
-        "sketches": torch.stack(
-            [train[index]["sketch"].permute(1, 2, 0) for index in range(0, len(train), step)]
-        ),
+        "size": list(person.size),
+        "margin": person_margin([first], 2),
+        "plate": torch.from_numpy(empty_scene([first], 2)),
+        "reference": {name: torch.from_numpy(value) for name, value in reference.items()},
+        "person": describe_data([first]),
+        "sketches": torch.stack([train[index]["sketch"] for index in chosen.tolist()]),
     }
     return train, Sketches(held_out, config) if held_out else None, facts
 
