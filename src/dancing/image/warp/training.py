@@ -141,6 +141,7 @@ class Training(TrainingModule):
             "size": self.origin["size"],
             "view": [0.0, 0.0, 1.0, 1.0],
             "turns": TURNS,
+            "seen": [0.0, 0.0, 1.0, 1.0],
             "margin": self.origin["margin"],
             "plate": [plate.shape[1], plate.shape[0]],
             "references": [
