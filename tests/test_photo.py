@@ -162,6 +162,16 @@ def test_several_photos_are_several_references(photo, figure, tmp_path):
     assert made.card.image.size[0] < made.card.image.size[1], "framed as the first"
 
 
+def test_photos_of_other_clothes_are_told(photo, figure, tmp_path):
+    blue = np.dstack([figure[..., [2, 1, 0]], figure[..., 3]])
+    own, same, other = (
+        save(tmp_path / f"{name}.png", stand(room(800, 800, 1), each, 400, 760))
+        for name, each in (("own", figure), ("same", figure), ("other", blue))
+    )
+    _, notes = learned(own, same, other)
+    assert "own.png and other.png: the clothes" in notes and "same.png" not in notes
+
+
 @pytest.mark.parametrize("change", ["size", "points", "none", "file"])
 def test_a_strangers_bundle_is_checked(bundle, tmp_path, change):
     from dancing.bundle import CARD, write_bundle

@@ -23,7 +23,14 @@ import numpy as np
 
 from dancing.bundle import CARD, Bundle, check_output, write_bundle
 from dancing.data.dataset import Clip, Dataset, DatasetWriter, Packed, StoredFrames
-from dancing.data.footage import clothes, fitting_height, length, missing_parts, steady_scenes
+from dancing.data.footage import (
+    DIFFERENT_CLOTHES,
+    clothes,
+    fitting_height,
+    length,
+    missing_parts,
+    steady_scenes,
+)
 from dancing.data.pose_model import model_path
 from dancing.data.prepare import prepare
 from dancing.errors import DancingError
@@ -55,7 +62,6 @@ _SCORED = 60
 _RESERVE, _RESERVED = 0.7, 0.02
 _LEAST = 0.5
 _MOVES = 0.4
-_DIFFERENT_CLOTHES = 60.0
 _ENDLESS = 10**6
 _IMAGE_SETTINGS = ("learning_rate=4e-3", "adversarial_from=0.6", "texture_weight=0.5")
 _MOTION_SETTINGS = ("learning_rate=2e-4", "steps=1000")
@@ -367,7 +373,7 @@ def _check_clothes(found: Sequence[tuple[Path, list[Clip]]]) -> None:
         (file, clothes([(clip, range(clip.n_pictures)) for clip in clips])) for file, clips in found
     ]
     for (one, first), (other, second) in combinations(worn, 2):
-        if np.abs(first - second).max() > _DIFFERENT_CLOTHES:
+        if np.abs(first - second).max() > DIFFERENT_CLOTHES:
             raise DancingError(
                 f"{one} and {other}: the clothes, or the light, differ; learn a dancer from each"
             )

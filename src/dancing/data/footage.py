@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.ndimage import binary_dilation
@@ -28,6 +28,8 @@ PERSON_HEIGHT = 352
 """Height in pixels at which a dancer is learned at most: larger ones take too long."""
 LARGEST = 640
 """Height in pixels of the pictures at most."""
+DIFFERENT_CLOTHES = 60.0
+"""Of 255, by which trunks of different colours differ."""
 _LOOK_EVERY = 2.0  # seconds
 _LOOKS = 12
 _SHRINK = 8
@@ -171,14 +173,29 @@ def clothes(shots: Sequence[Shot]) -> NDArray[np.float64]:
         assert clip.frames is not None and clip.matte is not None
         height, width = clip.frames.shape[1:3]
         for t in frames[:: max(1, len(frames) // _SAMPLES)]:
-            corners = clip.landmarks[t, TRUNK] * [width, height]
-            low, high = corners.min(0).astype(int), corners.max(0).astype(int) + 1
-            low, high = low.clip(0), high.clip(0)
-            inside = np.s_[low[1] : high[1], low[0] : high[0]]
-            person = clip.matte[t][inside] >= 128
-            if person.any():
-                colours.append(np.median(clip.frames[t][inside][person], axis=0))
+            points = clip.landmarks[t] * [width, height]
+            colours.append(trunk_colour(clip.frames[t], clip.matte[t], points))
+    colours = [colour for colour in colours if np.isfinite(colour).all()]
     return np.median(colours, axis=0) if colours else np.full(3, np.nan)
+
+
+def trunk_colour(
+    picture: NDArray[np.uint8], matte: NDArray[np.uint8], points: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """The median colour of somebody's trunk, (3,) RGB in 0 to 255; NaN where it is not seen.
+
+    Args:
+        picture: (H, W, 3).
+        matte: (H, W), 128 and more where the person is.
+        points: (33, 2) landmarks in pixels.
+    """
+    low, high = points[TRUNK].min(0).astype(int), points[TRUNK].max(0).astype(int) + 1
+    low, high = low.clip(0), high.clip(0)
+    inside = np.s_[low[1] : high[1], low[0] : high[0]]
+    person = matte[inside] >= 128
+    if not person.any():
+        return np.full(3, np.nan)
+    return np.asarray(np.median(picture[inside][person], axis=0), np.float64)
 
 
 def missing_parts(shots: Sequence[Shot]) -> list[str]:

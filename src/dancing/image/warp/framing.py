@@ -158,7 +158,7 @@ def seen_often(points: Floats) -> dict[str, float]:
     }
 
 
-def _scales(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scales(points: Floats) -> NDArray[np.float64]:
     """(N,) pixels to a metre, by least squares of the joints that are seen."""
     joints = points[:, _JOINTS]
     weight = joints[..., 2:3] + 1e-6

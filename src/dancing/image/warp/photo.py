@@ -18,6 +18,7 @@ from dancing.body.skeleton import ANKLES, HIPS, NOSE, SHOULDERS, TRUNK, WRISTS
 from dancing.bundle import CARD, PREVIEW, write_bundle
 from dancing.card import Card as BundleCard
 from dancing.data.dataset import source_hash
+from dancing.data.footage import DIFFERENT_CLOTHES, trunk_colour
 from dancing.data.landmarker import Landmarker, Person
 from dancing.data.pose_model import model_path
 from dancing.errors import DancingError
@@ -116,6 +117,7 @@ def learn(files: Sequence[Path], output: Path, listener: Listener) -> list[str]:
         raise DancingError(
             f"{sights[0].path}: shows the person from behind; begin with one from the front"
         )
+    notes += _unlike(sights)
     made_from = sorted({source_hash(file.name) for file in files})
     write_bundle(_files(sights, known, output.stem, made_from, listener), output)
     return notes
@@ -331,6 +333,20 @@ def _observed(sight: Sight) -> list[str]:
             "better dancer"
         )
     return notes
+
+
+def _unlike(sights: Sequence[Sight]) -> list[str]:
+    """Which files seem to show somebody else than the first one, one line each."""
+    worn: dict[Path, NDArray[np.float64]] = {}
+    for sight in sights:
+        worn.setdefault(sight.path, trunk_colour(sight.picture, sight.matte, sight.points[:, :2]))
+    (first, colour), *others = worn.items()
+    return [
+        f"{first.name} and {path.name}: the clothes, or the light, differ; of another person, or "
+        "of other clothes, learn another dancer"
+        for path, other in others
+        if np.abs(colour - other).max() > DIFFERENT_CLOTHES
+    ]
 
 
 def _on_backdrop(picture: Picture) -> Picture:
