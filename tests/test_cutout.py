@@ -184,6 +184,17 @@ def test_a_shadow_on_one_side_of_the_person_leaves_no_seam():
     assert np.abs(np.diff(plate, axis=1))[rows].max() < 4
 
 
+def test_the_shadow_between_the_feet_goes_with_the_person():
+    alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
+    alpha[200:420, 130:270] = 255
+    alpha[420:600, 130:160] = alpha[420:600, 240:270] = 255
+    picture = scene("wall")
+    picture[590:600, 190:210] = 30
+    picture[alpha > 0] = [200, 40, 40]
+    plate = filled(picture, alpha)
+    assert plate[585:605, 180:220].min() > 90
+
+
 @pytest.mark.parametrize("hidden", [0, 255])
 def test_nobody_and_nothing_but_somebody(hidden):
     picture = scene("room")

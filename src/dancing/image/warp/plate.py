@@ -90,6 +90,8 @@ def _hidden(alpha: NDArray[np.uint8], rim: int) -> Flags:
     rows = np.flatnonzero(person.any(1))
     feet = person.copy()
     feet[: max(rows[-1] - 5 * rim, 0)] = 0
+    # The shadow lies between the feet, too.
+    feet = np.maximum.accumulate(feet, 1) & np.maximum.accumulate(feet[:, ::-1], 1)[:, ::-1]
     hidden = cv2.dilate(person, disc(rim, rim)) | cv2.dilate(feet, disc(3 * rim, round(1.5 * rim)))
     # Beyond the border there is none of the person.
     apart = np.pad(hidden, 3 * rim)
