@@ -12,8 +12,9 @@
 # comes out is another set of weights made in the same way. $WORK/warp/image.onnx is then
 # src/dancing/image/warp/network.onnx.
 #
-# Resumable: run it again after a stop. In the first of the epochs people are painted, which takes
-# longer than the training; the rest is minutes on a GPU, hours on a CPU. EPOCHS=1 tries it out.
+# Resumable: run it again after a stop. Cost: in the first epoch of each training all pairs are painted,
+# 0.7 s each on one CPU core, about 100 minutes; a step of 8 pairs then takes 1.1 s on two cores, one
+# of 32 pairs 0.04 s on an H100. EPOCHS=1 tries it out.
 set -euo pipefail
 videos=$1
 work=${WORK:-work}

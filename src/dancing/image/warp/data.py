@@ -19,7 +19,7 @@ from dancing.body.facing import yaws
 from dancing.body.skeleton import HIPS, N_LANDMARKS, SHOULDERS
 from dancing.data.dataset import Clip, Packed
 from dancing.errors import DancingError
-from dancing.image.warp.choice import Chooser
+from dancing.image.warp.choice import Chooser, prices
 from dancing.image.warp.config import Config
 from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import Layers, cut
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Picture = NDArray[np.uint8]
 
 _WINDOW = 192, 320  # width and height in pixels
+_ROOM = 16  # pixels around a person who is cut into layers
 _SOLID = 0.9  # of alpha, where a colour has nothing of the background's
 
 
@@ -63,6 +64,14 @@ class Person:
             if clip.visibility is None
             else clip.visibility[:count]
         )
+
+    def best(self) -> int:
+        """The frame that shows most of the person, from the front."""
+        shown = [
+            prices(Figure(points), visibility).sum()
+            for points, visibility in zip(self.points, self.visibility, strict=True)
+        ]
+        return int((shown + np.abs(self.yaws) / 90).argmin())
 
     def picture(self, frame: int) -> tuple[Picture, Picture]:
         """Colour (H, W, 3), without the background's, and alpha (H, W)."""
@@ -111,7 +120,12 @@ class Person:
         colour = np.where(bleeds[..., None], self._clip.frames[frame], colour)
         noise = random.normal(0, config.pose_noise * torso, (N_LANDMARKS, 2))
         points = (self.points[frame] + noise).astype(np.float32)
-        return cut(colour, (mixed * 255).astype(np.uint8), points)
+        cutout = (mixed * 255).astype(np.uint8)
+        # Of a smaller picture the layers are made sooner.
+        left, top, width, height = cv2.boundingRect(cutout)
+        left, top = max(0, left - _ROOM), max(0, top - _ROOM)
+        box = np.s_[top : top + height + 2 * _ROOM, left : left + width + 2 * _ROOM]
+        return cut(colour[box], cutout[box], points - np.array([left, top], np.float32))
 
     def _true(self, frame: int, seen: Sketch) -> Picture:
         import cv2

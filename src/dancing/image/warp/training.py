@@ -183,7 +183,7 @@ def data(
     """
     train = Sketches(kept, config)
     person, first = train.people[0], kept[0]
-    frame = int(np.abs(person.yaws).argmin())
+    frame = person.best()
     colour, alpha = person.picture(frame)
     assert first.world is not None
     points = np.column_stack([person.points[frame], person.visibility[frame], first.world[frame]])
