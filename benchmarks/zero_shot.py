@@ -21,16 +21,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dancing.body.skeleton import HIPS, SHOULDERS
 from dancing.data.landmarker import Landmarker
 from dancing.image.warp import photo
 from dancing.image.warp.choice import Chooser
-from dancing.image.warp.drawing import lay_over
 from dancing.image.warp.figure import Figure
+from dancing.image.warp.framing import upright_torsos
 from dancing.image.warp.layers import cut
 from dancing.image.warp.painter import paint
 from dancing.image.warp.refining import NETWORK, Refiner
-from dancing.image.warp.runtime import _RESOLUTION, _fitting
+from dancing.image.warp.runtime import _RESOLUTION, _fitting, _lay_over
 from dancing.media.video import read_frames
 from dancing.metrics.image import person_box, psnr, sharpness, ssim
 
@@ -75,16 +74,14 @@ def drawn(video, references, refine, count):
     mattes = [one[..., 0] for one in read_frames(video.with_name(f"{video.stem}_alpha.mp4"))]
     height, width = mattes[0].shape
     found = defaultdict(list)
+    all_points = labels["landmarks"] * [width, height]
+    torsos = upright_torsos(all_points, labels["world3d"])
     layers = None
     for t in np.linspace(0, len(frames) - 1, count).astype(int):
-        points = labels["landmarks"][t] * [width, height]
-        world = labels["world3d"][t]
-        flat, seen = (each - each.mean(0) for each in (world[:, :2], points))
-        spine = world[SHOULDERS].mean(0) - world[HIPS].mean(0)
-        torso = float((flat * seen).sum() / (flat**2).sum() * np.linalg.norm(spine))
+        torso = float(torsos[t])
         layers = layers or [cut(*_fitting(one, _RESOLUTION * torso)) for one in references]
         chooser = Chooser(layers, [one.points[:, 2] for one in references])
-        pose = Figure(points, torso)
+        pose = Figure(all_points[t], torso)
         chooser(pose)
         painted = paint(chooser.layers_of, pose, chooser.skirt, (width, height))
         rows = {
@@ -97,12 +94,8 @@ def drawn(video, references, refine, count):
         box = person_box(mattes[t])
         for name, parts in rows.items():
             picture = np.full((height, width, 3), GREY, np.uint8)
-            for person, (left, top) in parts:
-                inside = person[max(0, -top) :, max(0, -left) :]
-                left, top = max(0, left), max(0, top)
-                inside = inside[: max(0, height - top), : max(0, width - left)]
-                if inside.size:
-                    lay_over(picture, np.ascontiguousarray(inside), (left, top))
+            for person, corner in parts:
+                _lay_over(picture, person, corner)
             found[name].append(
                 (
                     psnr(picture, true, box),

@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from dancing.body.poses import PoseSequence
 from dancing.image.dancer import Dancer
+from dancing.image.warp.painter import paint
 from dancing.media.video import resize
 from dancing.motion.choreographer import Choreographer
 from dancing.music.song import load_song
@@ -71,3 +72,13 @@ def turned(path, picture):
 def portrait(path, figure):
     """A portrait of somebody, as a phone stores it."""
     return turned(path, stand(room(720, 960), figure, 380, 900))
+
+
+def painted(layers, pose, size):
+    """What is painted of the layers of one reference in a pose."""
+    parts = layers.layers
+
+    def layers_of(part):
+        return [(parts[part], 1.0)] if part in parts else []
+
+    return paint(layers_of, pose, layers.skirt, size)

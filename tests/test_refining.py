@@ -21,7 +21,7 @@ from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
 from dancing.image.warp.losses import losses, varied
 from dancing.image.warp.network import Generator, mended
-from dancing.image.warp.painter import Painted, paint
+from dancing.image.warp.painter import Painted
 from dancing.image.warp.refining import (
     CHANNELS,
     MULTIPLE,
@@ -38,7 +38,7 @@ from dancing.pipeline import generate
 from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
 from dancing.training.train import train
 from media import EXAMPLE
-from photos import ava_dances
+from photos import ava_dances, painted
 
 REST, POSE = 50, 35
 COVERED = slice(4, 4 + N_GROUPS)
@@ -56,15 +56,10 @@ def layers(dance):
     return cut(frames[REST][..., :3], frames[REST][..., 3], points[REST])
 
 
-def painted(layers, points, size, torso=None):
-    """The person in a pose, and the pose."""
+def posed(layers, points, size, torso=None):
+    """What is painted of the person in a pose, and the pose."""
     pose = Figure(points, torso or layers.figure.torso)
-    parts = layers.layers
-
-    def layers_of(part):
-        return [(parts[part], 1.0)] if part in parts else []
-
-    return paint(layers_of, pose, layers.skirt, size), pose
+    return painted(layers, pose, size), pose
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +68,7 @@ def person(dance, layers):
     points, frames = dance
     height, width = frames.shape[1:3]
     torso = 2 * layers.figure.torso
-    return painted(layers, 2 * points[POSE], (2 * width, 2 * height), torso)
+    return posed(layers, 2 * points[POSE], (2 * width, 2 * height), torso)
 
 
 def below(seen, canvas):
@@ -155,7 +150,7 @@ def test_somebody_who_leaves_the_picture_is_sketched_as_far_as_seen(dance, layer
     points, frames = dance
     size = frames.shape[2:0:-1]
     moved = points[POSE] - [points[POSE][NOSE, 0] - 5, 31]
-    made, pose = painted(layers, moved, size)
+    made, pose = posed(layers, moved, size)
     seen = sketch(made, pose)
     assert seen.corner[0] < 0, "with room around the person, also beyond the picture"
     whole = below(seen, made.canvas)
@@ -166,8 +161,8 @@ def test_somebody_who_leaves_the_picture_is_sketched_as_far_as_seen(dance, layer
 def test_the_tiny_and_the_absent_are_left_alone(dance, layers):
     points, frames = dance
     scale = 0.6 * TORSO / layers.figure.torso
-    tiny = painted(layers, points[POSE] * scale, frames.shape[2:0:-1], 0.6 * TORSO)
-    gone = painted(layers, points[POSE] + 5000, frames.shape[2:0:-1])
+    tiny = posed(layers, points[POSE] * scale, frames.shape[2:0:-1], 0.6 * TORSO)
+    gone = posed(layers, points[POSE] + 5000, frames.shape[2:0:-1])
     for made, pose in (tiny, gone):
         assert sketch(made, pose) is None
         ((found, corner),) = Refiner(lambda _: pytest.fail("no network is needed"))(made, pose)

@@ -13,11 +13,10 @@ from dancing.image.warp.drawing import Piece
 from dancing.image.warp.drawing import drawn as pieces_drawn
 from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
-from dancing.image.warp.painter import paint
 from dancing.image.warp.refining import Refiner
 from dancing.image.warp.runtime import _Scale
 from dancing.image.warp.skinning import skinned
-from photos import ava_dances
+from photos import ava_dances, painted
 
 REST = 50
 
@@ -37,15 +36,6 @@ def drawn(layers, points, size, torso=None):
     """The person in a pose (H, W, 4), straight colours on black."""
     pose = Figure(points, torso or layers.figure.torso)
     return painted(layers, pose, size).canvas
-
-
-def painted(layers, pose, size):
-    parts = layers.layers
-
-    def layers_of(part):
-        return [(parts[part], 1.0)] if part in parts else []
-
-    return paint(layers_of, pose, layers.skirt, size)
 
 
 def seen(frame):

@@ -180,6 +180,23 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def weights_of(**parts: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """What a bundle keeps of several networks: each weight as PART.NAME."""
+    return {
+        f"{part}.{name}": value
+        for part, module in parts.items()
+        for name, value in module.state_dict().items()
+    }
+
+
+def weights_in(weights: dict[str, torch.Tensor], *parts: str) -> dict[str, torch.Tensor]:
+    """Of these, the weights of one network, by its names in present and older bundles."""
+    prefixes = tuple(f"{part}." for part in parts)
+    return {
+        key.partition(".")[2]: value for key, value in weights.items() if key.startswith(prefixes)
+    }
+
+
 def moving_average(network: torch.nn.Module, decay: float) -> AveragedModel:
     """A copy that `update_parameters` draws after the network: an exponential average of weights.
 

@@ -81,6 +81,29 @@ class Discriminators(nn.Module):
         return outputs
 
 
+Judged = Sequence[tuple[torch.Tensor, list[torch.Tensor]]]
+"""Of several discriminators the outputs, and the features of their layers."""
+
+
+def hinge_loss(real: Judged, generated: Judged) -> torch.Tensor:
+    """The discriminators' loss."""
+    losses = [
+        torch.relu(1 - a.float()).mean() + torch.relu(1 + b.float()).mean()
+        for (a, _), (b, _) in zip(real, generated, strict=True)
+    ]
+    return torch.stack(losses).mean()
+
+
+def feature_distance(generated: Judged, real: Judged) -> torch.Tensor:
+    """The L1 between the features of generated pictures and of real ones, which are constants."""
+    distances = [
+        (a.float() - b.detach().float()).abs().mean()
+        for (_, one), (_, other) in zip(generated, real, strict=True)
+        for a, b in zip(one, other, strict=True)
+    ]
+    return torch.stack(distances).mean()
+
+
 def torso_pixels(landmarks: torch.Tensor, height: int) -> torch.Tensor:
     """Length of the torso (N,) in pixels; seen from above it is short, head and hands are not."""
     torso = (landmarks[:, SHOULDERS].mean(1) - landmarks[:, HIPS].mean(1)).norm(dim=-1)

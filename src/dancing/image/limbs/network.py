@@ -39,7 +39,9 @@ def _modulated(x: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
     return x * (1 + scale) + shift
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
+    """Two convolutions beside what goes in, (N, channels, H, W)."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
@@ -127,16 +129,16 @@ class Generator(nn.Module):
         self.depth = Depth()
         self.maps = LimbMaps()
         self.stem = nn.Conv2d(5 * len(CAPSULES), fine, 3, padding=1)
-        self.encoders = nn.ModuleList([_Residual(width) for width in widths])
+        self.encoders = nn.ModuleList([Residual(width) for width in widths])
         pairs = list(pairwise(widths))
         self.downs = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs])
         self.pose = Pose([len(CAPSULES), *(2 * width for width in (*widths, *widths[:-1]))])
-        self.bottom = nn.Sequential(_Residual(widths[-1]), _Residual(widths[-1]))
+        self.bottom = nn.Sequential(Residual(widths[-1]), Residual(widths[-1]))
         self.ups = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairs])
         # The coarse levels are cheap, and it is there that a limb is told from another.
         self.decoders = nn.ModuleList(
             [
-                nn.Sequential(*(_Residual(width) for _ in range(count)))
+                nn.Sequential(*(Residual(width) for _ in range(count)))
                 for width, count in zip(widths[:-1], (1, 2, 2), strict=True)
             ]
         )

@@ -19,7 +19,7 @@ from dancing.image.limbs.config import Config
 from dancing.image.limbs.data import Crops
 from dancing.image.limbs.data import data as data
 from dancing.image.limbs.depth import turned
-from dancing.image.limbs.discriminators import Discriminators
+from dancing.image.limbs.discriminators import Discriminators, feature_distance, hinge_loss
 from dancing.image.limbs.losses import (
     fidelity,
     near_hands,
@@ -33,7 +33,7 @@ from dancing.image.limbs.network import Deployed, Networks, composite
 from dancing.image.limbs.runtime import PLATE
 from dancing.image.limbs.sampler import CropSampler, Request
 from dancing.media.video import encode_png
-from dancing.training.module import TrainingModule, moving_average
+from dancing.training.module import TrainingModule, moving_average, weights_in, weights_of
 from dancing.training.muon import Muon
 
 BATCH_SIZE, EPOCHS = 4, 30
@@ -171,11 +171,7 @@ class Training(TrainingModule):
         """
         outputs_real = self.discriminators(real, landmarks)
         outputs_fake = self.discriminators(generated.detach(), landmarks)
-        losses = [
-            torch.relu(1 - a.float()).mean() + torch.relu(1 + b.float()).mean()
-            for (a, _), (b, _) in zip(outputs_real, outputs_fake, strict=True)
-        ]
-        loss_d = torch.stack(losses).mean()
+        loss_d = hinge_loss(outputs_real, outputs_fake)
         optimise_d.zero_grad()
         self.manual_backward(loss_d)
         optimise_d.step()
@@ -185,12 +181,7 @@ class Training(TrainingModule):
         self.discriminators.requires_grad_(True)
         means = torch.stack([output.float().mean() for output, _ in outputs])
         loss_g = -(means * means.new_tensor(self.discriminators.loss_weights)).mean()
-        distances = [
-            (a.float() - b.detach().float()).abs().mean()
-            for (_, fake), (_, true) in zip(outputs, outputs_real, strict=True)
-            for a, b in zip(fake, true, strict=True)
-        ]
-        return loss_g, torch.stack(distances).mean(), loss_d
+        return loss_g, feature_distance(outputs, outputs_real), loss_d
 
     def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
         generated = self._generated(batch)
@@ -304,22 +295,12 @@ class Training(TrainingModule):
         return inputs
 
     def weights(self) -> dict[str, torch.Tensor]:
-        parts = {"networks": self.averaged.module, "discriminators": self.discriminators}
-        return {
-            f"{part}.{name}": value
-            for part, module in parts.items()
-            for name, value in module.state_dict().items()
-        }
+        return weights_of(networks=self.averaged.module, discriminators=self.discriminators)
 
     def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
         # The second name is that of older bundles.
         for name, older in (("networks", "drawer"), ("discriminators", "judges")):
-            own = {
-                key.partition(".")[2]: value
-                for key, value in weights.items()
-                if key.startswith((f"{name}.", f"{older}."))
-            }
-            getattr(self, name).load_state_dict(own)
+            getattr(self, name).load_state_dict(weights_in(weights, name, older))
         self.averaged.module.load_state_dict(self.networks.state_dict())
 
     def card(self) -> Card:

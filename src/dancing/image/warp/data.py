@@ -16,16 +16,17 @@ import torch
 from torch.utils.data import Dataset as TorchDataset
 
 from dancing.body.facing import yaws
-from dancing.body.skeleton import HIPS, N_LANDMARKS, SHOULDERS
+from dancing.body.skeleton import N_LANDMARKS
 from dancing.data.dataset import Clip, Packed
 from dancing.errors import DancingError
 from dancing.image.warp.choice import Chooser, prices
 from dancing.image.warp.config import Config
 from dancing.image.warp.figure import Figure
+from dancing.image.warp.framing import upright_torsos
 from dancing.image.warp.layers import Layers, cut
 from dancing.image.warp.painter import paint
 from dancing.image.warp.refining import CHANNELS, MULTIPLE, Sketch, sketch, window
-from dancing.training.sampler import Draw, with_random
+from dancing.training.sampler import Draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,11 +55,7 @@ class Person:
         self.points = clip.landmarks[:count] * np.array(self.size, np.float32)
         world = clip.world[:count]
         self.yaws = yaws(world)[:, 0]
-        # Pixels of a metre: what makes the world landmarks as large as those of the picture.
-        flat, seen = (each - each.mean(1, keepdims=True) for each in (world[..., :2], self.points))
-        scale = (flat * seen).sum((1, 2)) / (flat**2).sum((1, 2)).clip(1e-9)
-        spine = world[:, SHOULDERS].mean(1) - world[:, HIPS].mean(1)
-        self.torsos = scale * np.linalg.norm(spine, axis=1)
+        self.torsos = upright_torsos(self.points, world)
         self.visibility = (
             np.ones(self.points.shape[:2], np.float32)
             if clip.visibility is None
@@ -75,8 +72,13 @@ class Person:
 
     def picture(self, frame: int) -> tuple[Picture, Picture]:
         """Colour (H, W, 3), without the background's, and alpha (H, W)."""
+        seen, matte = self._read(frame)
+        return _foreground(seen, matte), matte
+
+    def _read(self, frame: int) -> tuple[Picture, Picture]:
+        """A frame (H, W, 3) and its matte (H, W)."""
         assert self._clip.frames is not None and self._clip.matte is not None
-        return _foreground(self._clip.frames[frame], self._clip.matte[frame])
+        return self._clip.frames[frame], self._clip.matte[frame]
 
     def sketched(
         self,
@@ -106,18 +108,17 @@ class Person:
     def _layers(self, frame: int, config: Config, random: np.random.Generator) -> Layers:
         import cv2
 
-        colour, alpha = self.picture(frame)
+        seen, alpha = self._read(frame)
         torso = self.torsos[frame]
         # A cut-out is never exact: somewhere too wide, with the background's colours, elsewhere
         # too narrow.
-        assert self._clip.frames is not None
         rough = cv2.resize(random.normal(size=(12, 7)), self.size, interpolation=cv2.INTER_CUBIC)
         moved = cv2.GaussianBlur(alpha, (0, 0), 0.5 + config.cutout_noise * torso) / np.float32(255)
         wrong = np.clip((moved + rough * 0.2 - 0.3) * 2.5, 0, 1) * (moved > 0.05)
         share = np.clip(np.abs(rough) - 0.7, 0, 1)
         mixed = (share * wrong + (1 - share) * alpha / 255.0).astype(np.float32)
         bleeds = (alpha < 128) & (mixed > 0)
-        colour = np.where(bleeds[..., None], self._clip.frames[frame], colour)
+        colour = np.where(bleeds[..., None], seen, _foreground(seen, alpha))
         noise = random.normal(0, config.pose_noise * torso, (N_LANDMARKS, 2))
         points = (self.points[frame] + noise).astype(np.float32)
         cutout = (mixed * 255).astype(np.uint8)
@@ -141,7 +142,7 @@ class Person:
         return np.rint(small).astype(np.uint8)
 
 
-def _foreground(frame: Picture, matte: Picture) -> tuple[Picture, Picture]:
+def _foreground(frame: Picture, matte: Picture) -> Picture:
     """Colours without the background's at the edge of a true matte: those of the inside near it."""
     import cv2
 
@@ -151,7 +152,7 @@ def _foreground(frame: Picture, matte: Picture) -> tuple[Picture, Picture]:
     edge = (solid == 0) & (near > 1e-3)
     colour = frame.copy()
     colour[edge] = (inner[edge] / near[edge, None]).clip(0, 255).astype(np.uint8)
-    return colour, matte
+    return colour
 
 
 class Sketches(TorchDataset[dict[str, torch.Tensor]]):
@@ -190,7 +191,7 @@ class Sketches(TorchDataset[dict[str, torch.Tensor]]):
         return frames[fits]
 
     def __getitem__(self, draw: Draw | int) -> dict[str, torch.Tensor]:
-        index, _ = with_random(draw)
+        index = draw.sample if isinstance(draw, Draw) else draw
         if index not in self._painted:
             self._painted[index] = Packed.of(self._pair(index))
         shape, packed = self._painted[index]

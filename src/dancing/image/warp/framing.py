@@ -158,6 +158,21 @@ def seen_often(points: Floats) -> dict[str, float]:
     }
 
 
+def upright_torsos(points: Floats, world: Floats) -> NDArray[np.float64]:
+    """(N,) pixels of a torso that does not lean, from exact landmarks.
+
+    Args:
+        points: (N, 33, 2) in pixels.
+        world: (N, 33, 3) in metres.
+    """
+    # Pixels of a metre: what makes the world landmarks as large as those of the picture.
+    flat, seen = (each - each.mean(1, keepdims=True) for each in (world[..., :2], points))
+    scale = (flat * seen).sum((1, 2)) / (flat**2).sum((1, 2)).clip(1e-9)
+    spine = world[:, SHOULDERS].mean(1) - world[:, HIPS].mean(1)
+    found: NDArray[np.float64] = scale * np.linalg.norm(spine, axis=1)
+    return found
+
+
 def _scales(points: Floats) -> NDArray[np.float64]:
     """(N,) pixels to a metre, by least squares of the joints that are seen."""
     joints = points[:, _JOINTS]

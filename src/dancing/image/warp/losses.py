@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dancing.image.limbs.discriminators import Discriminator
+from dancing.image.limbs.discriminators import Discriminator, feature_distance, hinge_loss
 from dancing.image.limbs.losses import texture
 from dancing.image.warp.choice import FIRST_LIMB, N_GROUPS
 from dancing.image.warp.config import Config
@@ -123,22 +123,12 @@ def losses(
         return loss, None, parts
     real = discriminators(true)
     fake = discriminators(found.detach())
-    hinges = [
-        torch.relu(1 - a.float()).mean() + torch.relu(1 + b.float()).mean()
-        for (a, _), (b, _) in zip(real, fake, strict=True)
-    ]
-    loss_d = torch.stack(hinges).mean()
+    loss_d = hinge_loss(real, fake)
     discriminators.requires_grad_(False)
     outputs = discriminators(found)
     discriminators.requires_grad_(True)
     parts["adversarial"] = -torch.stack([output.float().mean() for output, _ in outputs]).mean()
-    parts["features"] = torch.stack(
-        [
-            (a.float() - b.detach().float()).abs().mean()
-            for (_, one), (_, other) in zip(outputs, real, strict=True)
-            for a, b in zip(one, other, strict=True)
-        ]
-    ).mean()
+    parts["features"] = feature_distance(outputs, real)
     loss = loss + config.adversarial_weight * parts["adversarial"]
     loss = loss + config.feature_weight * parts["features"]
     return loss, loss_d, parts

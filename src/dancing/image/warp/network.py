@@ -1,4 +1,4 @@
-"""The network of `warp`, which mends what is painted from references, and its discriminator.
+"""The network of `warp`, which mends what is painted from references.
 
 A U-Net (Ronneberger et al., 2015) at half the sketch's size and below. Its mask keeps what was
 painted or not, and behind it lies a picture of the network's own: detail is copied, and drawn only
@@ -14,26 +14,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from dancing.image.limbs.network import Residual
 from dancing.image.warp.config import Config
 from dancing.image.warp.refining import CHANNELS
 
 _OUTPUTS = 5  # of each pixel: red, green, blue and alpha of its own, and what is kept
 _POOLED = 8  # pixels of the sketch over which colours are averaged
-_COLOUR = (
-    1 / 16
-)  # what one of the last layer's units is of a colour: its eight bits cover logits too
+# What one of the last layer's units is of a colour: its eight bits have to cover logits too.
+_COLOUR = 1 / 16
 _SURE = 4.0  # logit of keeping all and drawing nothing, at first
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.relu(x + self.second(torch.relu(self.first(x))))
 
 
 class Generator(nn.Module):
@@ -51,13 +40,16 @@ class Generator(nn.Module):
         self.stem = nn.Conv2d(CHANNELS, widths[0], 3, stride=2, padding=1)
         self.downs = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs])
         self.encoders = nn.ModuleList(
-            [_Residual(widths[1]), nn.Sequential(_Residual(widths[2]), _Residual(widths[2]))]
+            [Residual(widths[1]), nn.Sequential(Residual(widths[2]), Residual(widths[2]))]
         )
-        self.bottom = nn.Sequential(_Residual(widths[3]), _Residual(widths[3]))
+        self.bottom = nn.Sequential(Residual(widths[3]), Residual(widths[3]))
         self.ups = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairs])
-        self.decoders = nn.ModuleList([_Residual(widths[1]), _Residual(widths[2])])
+        self.decoders = nn.ModuleList([Residual(widths[1]), Residual(widths[2])])
         self.last = nn.Conv2d(widths[0], widths[0], 3, padding=1)
         self.head = nn.Conv2d(widths[0], 4 * _OUTPUTS, 3, padding=1)
+        for block in self.modules():
+            if isinstance(block, Residual):
+                nn.init.zeros_(block.second.weight)
         nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)

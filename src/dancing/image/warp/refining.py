@@ -1,8 +1,8 @@
 """Mend a painted person with a small network that works at a low resolution.
 
 Of what was painted the network sees a small picture. It returns which of its pixels to keep, and a
-picture of its own that shows where they are not kept: at joints, at outlines, where no reference
-shows the person. Detail remains that of the references, at their resolution.
+picture of its own, of which what lies between parts is used: in cracks, at joints. Detail remains
+that of the references, at their resolution.
 """
 
 from __future__ import annotations

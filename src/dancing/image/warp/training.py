@@ -15,6 +15,7 @@ from dancing.data.dataset import Clip
 from dancing.errors import DancingError
 from dancing.image.data import empty_scene, person_margin
 from dancing.image.data import usable as with_pictures
+from dancing.image.limbs.losses import unit_range
 from dancing.image.warp.card import TURNS, Card
 from dancing.image.warp.config import Config
 from dancing.image.warp.data import Sketches
@@ -22,7 +23,7 @@ from dancing.image.warp.losses import Discriminators, losses, varied
 from dancing.image.warp.network import Deployed, Generator, mended
 from dancing.image.warp.reference import PLATE, Reference, files_of
 from dancing.image.warp.refining import CHANNELS
-from dancing.training.module import TrainingModule, moving_average
+from dancing.training.module import TrainingModule, moving_average, weights_in, weights_of
 from dancing.training.train import describe_data
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Training(TrainingModule):
         for group in optimise_g.param_groups:
             group["lr"] = config.learning_rate * factor
         sketches, true = varied(
-            _unit_range(batch["sketch"]), _unit_range(batch["true"]), config, self.random(step)
+            unit_range(batch["sketch"]), unit_range(batch["true"]), config, self.random(step)
         )
         judged = self.discriminators if progress >= config.adversarial_from else None
         loss, loss_d, parts = losses(self.generator, judged, sketches, true, config)
@@ -73,7 +74,7 @@ class Training(TrainingModule):
         self.log_dict({f"train_{name}": value for name, value in parts.items()})
 
     def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
-        found, true = self._found(batch), _unit_range(batch["true"])
+        found, true = self._found(batch), unit_range(batch["true"])
         self.log("val_l1", (found - true).abs().mean(), prog_bar=True)
         if index == 0:
             self._examples = batch
@@ -83,7 +84,7 @@ class Training(TrainingModule):
         self._examples = self._examples or batch
 
     def _found(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        sketches = _unit_range(batch["sketch"])
+        sketches = unit_range(batch["sketch"])
         return mended(sketches[:, :4], *self.averaged.module(sketches))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -98,7 +99,7 @@ class Training(TrainingModule):
     def figure(self) -> NDArray[np.uint8]:
         """Up to eight people: painted, mended, true."""
         batch = {name: value[:_EXAMPLES] for name, value in self._examples.items()}
-        rows = [_unit_range(batch["sketch"])[:, :4], self._found(batch), _unit_range(batch["true"])]
+        rows = [unit_range(batch["sketch"])[:, :4], self._found(batch), unit_range(batch["true"])]
         seen = [row[:, :3] + 0.5 * (1 - row[:, 3:]) for row in rows]
         picture = torch.cat([torch.cat(list(row), 2) for row in seen], 1)
         return (picture * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy()
@@ -117,21 +118,11 @@ class Training(TrainingModule):
         return [{"sketch": one[None]} for one in sketches]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        parts = {"generator": self.averaged.module, "discriminators": self.discriminators}
-        return {
-            f"{part}.{name}": value
-            for part, module in parts.items()
-            for name, value in module.state_dict().items()
-        }
+        return weights_of(generator=self.averaged.module, discriminators=self.discriminators)
 
     def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
         for name in ("generator", "discriminators"):
-            own = {
-                key.partition(".")[2]: value
-                for key, value in weights.items()
-                if key.startswith(f"{name}.")
-            }
-            getattr(self, name).load_state_dict(own)
+            getattr(self, name).load_state_dict(weights_in(weights, name))
         self.averaged.module.load_state_dict(self.generator.state_dict())
 
     def card(self) -> Card:
@@ -198,7 +189,3 @@ def data(
         "sketches": torch.stack([train[index]["sketch"] for index in chosen.tolist()]),
     }
     return train, Sketches(held_out, config) if held_out else None, facts
-
-
-def _unit_range(pictures: torch.Tensor) -> torch.Tensor:
-    return (pictures.float() / 255).contiguous(memory_format=torch.channels_last)
