@@ -53,7 +53,7 @@ OTHER = 0.1
 """Price of any reference but the first, which is the best of all."""
 _GAINS = np.array([0.15, 0.25, *[0.2] * len(LIMBS)])  # by which another reference must be better
 _RESTS = round(FPS / 3)  # frames until the next change
-_FADE = 3  # frames in which the new one comes over the old one, then the old one goes behind it
+_FADE = 4  # frames in which the old one fades within the outline of the new one
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,21 +214,17 @@ class Chooser:
         return self._now.copy()
 
     def layers_of(self, part: Part) -> list[tuple[Layer, float]]:
-        """What to draw a part from in the present pose: layers from back to front, and opacities.
+        """What to draw a part from in the present pose: one layer, or none.
 
-        One of them is always whole, so that nothing behind the person shines through.
+        While references change, also the one before, with how much of it is still seen.
         """
         group = group_of(part)
         old, new = self._before[group], self._now[group]
-        step = self._since[group] + 1
-        if old < 0 or step >= 2 * _FADE:
-            return self._drawn((new, 1.0), part=part)
-        if step < _FADE:
-            return self._drawn((old, 1.0), (new, step / _FADE), part=part)
-        return self._drawn((old, 2 - step / _FADE), (new, 1.0), part=part)
-
-    def _drawn(self, *shares: tuple[int, float], part: Part) -> list[tuple[Layer, float]]:
+        left = 1 - (self._since[group] + 1) / _FADE
+        shares = [(new, 1.0)] if old < 0 or left <= 0 else [(new, 1.0), (old, left)]
         layers = [(self._references[number].layers.get(part), share) for number, share in shares]
+        if layers[0][0] is None:
+            return []
         return [(layer, share) for layer, share in layers if layer is not None]
 
 

@@ -10,10 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
+from scipy.ndimage import distance_transform_edt, maximum_filter1d
 
 from dancing.body.skeleton import EARS
-from dancing.image.warp.figure import LIMBS, N_ARMS, Figure, folded, length, past_joint, to_segment
+from dancing.image.warp.figure import (
+    LIMBS,
+    N_ARMS,
+    Figure,
+    cross,
+    folded,
+    length,
+    past_joint,
+    to_segment,
+    unit,
+)
 from dancing.image.warp.skinning import RADII, Part, Skin
 
 if TYPE_CHECKING:
@@ -28,14 +38,18 @@ _SOLID = 40  # of 255: alpha of what belongs to the person
 _MESH = 1 / 12  # torso lengths a side of a mesh's cell
 _MARGIN = 0.6  # of that
 _ISLAND = 0.1  # of a layer's largest piece: smaller ones are left out
+_EDGE = 1.5  # pixels at that size, by which edges between parts are smoothed
 _FAINT = 8  # of 255: less is not drawn
+_ARMPIT = 0.4  # torso lengths from the shoulder, at most
 _TRUNK_RADIUS, _NECK = 0.16, 0.14  # torso lengths
+_CHIN = 0.6  # of the way from between the shoulders to the middle of the face
 _HEAD = 0.75  # radius over the distance of the ears
 # How far around a joint both layers have its pixels, in torso lengths.
 _SHOULDER, _HIP = 0.12, 0.2
 _JOINT = 0.6  # in radii
 # Shares of an arm's radius in which it is surely, likely, perhaps an arm.
 _SURELY, _LIKELY, _PERHAPS = 0.45, 1.05, 1.4
+_SPREAD = 1.6  # times a hand's radius
 _BODY, _OUTSIDE = 0, -1  # labels; limbs are 1 to 4
 # In torso lengths: what legs are apart between which trousers show a gap; how much wider than the
 # legs are apart trousers hardly are; how wide a gap is that begins at a hem, and not as a crack.
@@ -99,6 +113,8 @@ class _Cutter:
         small = cv2.resize(alpha, self._size, interpolation=cv2.INTER_AREA)
         self._small = cv2.resize(colour, self._size, interpolation=cv2.INTER_AREA)
         self._solid: Mask = small > _SOLID
+        # Of each place the nearest one that belongs to the person.
+        self._nearest = tuple(distance_transform_edt(~self._solid, None, False, True))
         columns, rows = self._size
         x, y = np.meshgrid(
             (np.arange(columns) + 0.5) * width / columns, (np.arange(rows) + 0.5) * height / rows
@@ -111,6 +127,9 @@ class _Cutter:
         # (4, 3, rows, columns) distances to the limbs' bones, in their radii
         self._bones = np.array([self._to_bones(limb) for limb in range(len(LIMBS))])
         self._labels = self._told_apart()
+        self._sleeves = np.zeros_like(self._solid)  # beyond the seams of the shoulders
+        for limb in range(N_ARMS):
+            self._cut_at_seam(limb)
         self._hem = self._find_hem()
         if self._hem:
             below_trunk = (self._labels > N_ARMS) & (-self._up < self._hem)
@@ -161,13 +180,11 @@ class _Cutter:
         return self._by_colour(labels)
 
     def _by_colour(self, labels: NDArray[np.int8]) -> NDArray[np.int8]:
-        """The edges of arms where the colours change.
-
-        GrabCut (Rother et al. 2004) between arms and all else of the person.
-        """
+        """The edges of arms where the colours change from theirs to all else of the person."""
         import cv2
 
-        arms = self._bones[:N_ARMS].min(1)
+        # Fingers may be spread.
+        arms = (self._bones[:N_ARMS] / [[[1.0]], [[1.0]], [[_SPREAD]]]).min(1)
         near = arms.min(0)
         rest = self._solid & (near > _PERHAPS)
         if rest.sum() < 50 or (near < _SURELY).sum() < 50:
@@ -181,13 +198,7 @@ class _Cutter:
             at_root = self._from(root) < 0.25 * self._figure.torso
             fixed = at_root & self._solid
             mask[fixed] = np.where(np.isin(labels[fixed], (1, 2)), cv2.GC_FGD, cv2.GC_BGD)
-        picture = self._small.copy()
-        picture[~self._solid] = np.median(self._small[rest], 0)
-        cv2.setRNGSeed(0)
-        cv2.grabCut(picture, mask, None, np.zeros((1, 65)), np.zeros((1, 65)), 2,
-                    cv2.GC_INIT_WITH_MASK)  # fmt: skip
-        found = (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
-        found = cv2.medianBlur(found.astype(np.uint8), 5) > 0
+        found = self._grown(mask, rest)
         was = np.isin(labels, (1, 2))
         others = np.concatenate([[np.full(labels.shape, 1.0)], self._bones[N_ARMS:].min(1)])
         others[0] = np.where(self._up > -0.1, 0.0, 1.5)
@@ -198,6 +209,30 @@ class _Cutter:
         lost = was & ~found & self._solid & np.where(elsewhere == _BODY, inner, others.min(0) < 1)
         labels[lost] = elsewhere[lost]
         return labels
+
+    def _cut_at_seam(self, limb: int) -> None:
+        """Sleeves have the trunk's colours: part them from it between shoulder and armpit.
+
+        The armpit is where the scene between arm and trunk is nearest to the shoulder.
+        """
+        figure = self._figure
+        shoulder, elbow = figure.chains[limb, :2]
+        offset = self._places - shoulder
+        bone = unit(elbow - shoulder)
+        inwards = float(np.sign(cross(bone, -figure.up)))
+        between = (inwards * cross(bone, offset) > 0) & (inwards * cross(offset, -figure.up) > 0)
+        distance = np.hypot(offset[..., 0], offset[..., 1]) / figure.torso
+        gap = ~self._solid & between & (distance < _ARMPIT)
+        if not gap.any():
+            return
+        seam = offset.reshape(-1, 2)[np.where(gap, distance, np.inf).argmin()]
+        along = offset @ seam / (seam @ seam)
+        beside = (along > 0) & (along < 1.1) & self._solid
+        arm_side = cross(seam, offset) * cross(seam, bone) > 0
+        sleeve = beside & arm_side & (offset @ bone > 0) & (distance < _ARMPIT)
+        self._labels[sleeve & (self._labels == _BODY)] = 1 + limb
+        self._sleeves |= sleeve
+        self._labels[beside & ~arm_side & (self._labels == 1 + limb)] = _BODY
 
     def _find_hem(self) -> float:
         """How far below the hips a skirt ends, in torso lengths; 0 for trousers.
@@ -259,7 +294,7 @@ class _Cutter:
         arms = np.isin(self._labels, (1, 2))
         half = self._trunk_half()
         hull = (self._beside < half) & (self._up > -0.15) & (self._up < 1)
-        hull &= self._beside < self._seen_half(body) + 0.04
+        hull &= (self._beside < self._seen_half(body) + 0.04) & ~self._sleeves
         real = body.copy()
         if not skirt:
             real |= (self._labels > N_ARMS) & (self._up > -0.18)
@@ -271,12 +306,49 @@ class _Cutter:
         made: dict[Part, Layer] = {}
         neck = figure.face.mean(0) - figure.shoulders
         along = (self._places - figure.shoulders) @ neck / (neck @ neck)
-        # Hair beside the neck goes with the head.
-        self._add(made, "trunk", None, colour, alpha, along < 0.25)
-        self._add(made, "head", None, colour, alpha, along > 0.05)
+        # Hair beside the neck goes with the head, a collar with the trunk.
+        head = self._has_colours_of_head(along)
+        self._add(made, "trunk", None, colour, alpha, (along < 0.25) | ~head)
+        self._add(made, "head", None, colour, alpha, (along > 0.05) & head)
         for limb in range(len(LIMBS)):
             self._add_limb(made, limb)
         return Layers(figure, skirt, made)
+
+    def _has_colours_of_head(self, along: Points) -> Mask:
+        """Where colours are rather those of head and hair than those of the trunk.
+
+        Args:
+            along: (rows, columns) 0 between the shoulders, 1 in the middle of the face.
+        """
+        import cv2
+
+        body = self._labels == _BODY
+        mask = np.full(body.shape, cv2.GC_BGD, np.uint8)
+        mask[body & (along > 0)] = cv2.GC_PR_BGD
+        mask[body & (along > 0.25)] = cv2.GC_PR_FGD
+        neck = to_segment(self._places, self._figure.shoulders, self._figure.face.mean(0))
+        inside = (along > 0.05) & (neck < _NECK * self._figure.torso)
+        mask[body & (inside | (along > _CHIN))] = cv2.GC_FGD
+        if min((body & (along < 0)).sum(), (mask == cv2.GC_FGD).sum()) < 50:
+            return np.ones_like(body)
+        return self._grown(mask, body & (along < 0)) | ~body
+
+    def _grown(self, mask: NDArray[np.uint8], rest: Mask) -> Mask:
+        """What has the colours of a mask's foreground: GrabCut (Rother et al. 2004).
+
+        Args:
+            mask: (rows, columns) of its classes.
+            rest: some of the background; around the person its usual colour is taken.
+        """
+        import cv2
+
+        picture = self._small.copy()
+        picture[~self._solid] = np.median(self._small[rest], 0)
+        cv2.setRNGSeed(0)
+        cv2.grabCut(picture, mask, None, np.zeros((1, 65)), np.zeros((1, 65)), 2,
+                    cv2.GC_INIT_WITH_MASK)  # fmt: skip
+        found = (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
+        return cv2.medianBlur(found.astype(np.uint8), 5) > 0
 
     def _trunk_half(self) -> Points:
         """How far from the spine a trunk reaches at most, in torso lengths."""
@@ -355,12 +427,13 @@ class _Cutter:
         shape = self._alpha.shape[::-1]
 
         def full(mask: Mask) -> NDArray[np.float32]:
-            soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
+            soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _EDGE)
             soft = cv2.resize(soft, shape, interpolation=cv2.INTER_CUBIC)
             return (soft * 2 - 0.5).clip(0, 1)
 
         hidden = hidden & ~real
-        seen = full(real | hidden)
+        # What lies outside is the nearest part's, so that the outline remains the cut-out's.
+        seen = full(real[self._nearest] | hidden)
         if not hidden.any() or not source.any():
             return self._colour, (seen * self._alpha).astype(np.uint8)
         rows, columns = (np.flatnonzero((source | hidden).any(axis)) for axis in (1, 0))

@@ -46,7 +46,8 @@ def paint(
     """The person in a pose.
 
     Args:
-        layers_of: what to draw a part from, from back to front, each with its opacity.
+        layers_of: what to draw a part from: a layer, and perhaps another one that is seen within
+            the outline of the first, with its opacity.
         pose: in pixels of the picture.
         skirt: cloth hangs over the legs.
         size: (width, height) of the picture.
@@ -61,10 +62,33 @@ def paint(
         for (_, layer, _), places in zip(chosen, moved, strict=True)
     ]
     for (part, _, opacity), found in zip(chosen, drawn(pieces, size, stride), strict=True):
-        if found is not None:
-            lay_over(canvas, *found, opacity)
-            layers.append((part, *found))
+        if found is None:
+            continue
+        if layers and layers[-1][0] == part:
+            # Two outlines at once would be a ghost's.
+            lay_over(canvas, _within(*layers[-1][1:], *found), found[1], opacity)
+            continue
+        lay_over(canvas, *found)
+        layers.append((part, *found))
     return Painted(canvas, layers)
+
+
+def _within(
+    outline: NDArray[np.uint8],
+    outlined: tuple[int, int],
+    pixels: NDArray[np.uint8],
+    corner: tuple[int, int],
+) -> NDArray[np.uint8]:
+    """Of pixels (h, w, 4) at a corner, what is seen within the alpha of others at theirs."""
+    import cv2
+
+    (left, top), (height, width) = np.subtract(outlined, corner), outline.shape[:2]
+    rows = slice(max(0, top), max(0, top + height))
+    columns = slice(max(0, left), max(0, left + width))
+    alpha = np.zeros(pixels.shape[:2], np.uint8)
+    box = alpha[rows, columns]
+    box[:] = outline[rows.start - top :, columns.start - left :, 3][: box.shape[0], : box.shape[1]]
+    return cv2.multiply(pixels, cv2.merge([alpha] * 4), scale=1 / 255)
 
 
 def _order(pose: Figure, skirt: bool) -> list[Part]:

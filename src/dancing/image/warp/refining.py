@@ -192,8 +192,10 @@ def _chosen(
     lost = np.minimum(cv2.multiply(painted, 255 - keep, scale=1 / 255), 255 - safe)
     lost = cv2.morphologyEx(lost, cv2.MORPH_OPEN, small)
     fill = cv2.multiply(alpha, 255 - (painted - np.minimum(painted, lost)), scale=1 / 255)
-    solid = cv2.compare(painted, 127, cv2.CMP_GT)
-    fill = np.minimum(fill, cv2.morphologyEx(solid, cv2.MORPH_CLOSE, large))
+    # Beside a neck there is no gap but for hair, which the head's own picture shows.
+    below = cv2.compare(sketched[..., 4 + TRUNK_GROUP : 4 + N_GROUPS].max(2), 127, cv2.CMP_GT)
+    cracks = cv2.morphologyEx(cv2.compare(painted, 127, cv2.CMP_GT), cv2.MORPH_CLOSE, small)
+    fill = np.minimum(fill, cv2.max(cracks, cv2.morphologyEx(below, cv2.MORPH_CLOSE, large)))
     # The neighbourhood of what is lost or filled is as the network has it.
     near = cv2.dilate(np.maximum(lost, fill), small)
     keep = np.maximum(255 - np.minimum(255 - keep, near), safe)
