@@ -100,6 +100,8 @@ def test_nothing_shines_through_a_person_who_changes(dance):
         now = paint(chooser.layers_of, pose, False, size).canvas
         inside = before[..., 3] == 255
         assert now[inside][:, 3].mean() > 253
+        alone = paint(lambda part: chooser.layers_of(part)[:1], pose, False, size).canvas
+        assert not now[alone[..., 3] == 0].any(), "one outline at a time"
     assert 3 <= seen <= 10
 
 

@@ -49,7 +49,9 @@ _SHOULDER, _HIP = 0.12, 0.2
 _JOINT = 0.6  # in radii
 # Shares of an arm's radius in which it is surely, likely, perhaps an arm.
 _SURELY, _LIKELY, _PERHAPS = 0.45, 1.05, 1.4
-_SPREAD = 1.6  # times a hand's radius
+_LOOSE = 2.2  # radii, that a sleeve is wide at most
+_FEWEST = 50  # pixels of which a colour is told
+_SPREAD = 1.25  # times a hand's radius
 _BODY, _OUTSIDE = 0, -1  # labels; limbs are 1 to 4
 # In torso lengths: what legs are apart between which trousers show a gap; how much wider than the
 # legs are apart trousers hardly are; how wide a gap is that begins at a hem, and not as a crack.
@@ -127,6 +129,7 @@ class _Cutter:
         # (4, 3, rows, columns) distances to the limbs' bones, in their radii
         self._bones = np.array([self._to_bones(limb) for limb in range(len(LIMBS))])
         self._labels = self._told_apart()
+        self._join_fingers()
         self._sleeves = np.zeros_like(self._solid)  # beyond the seams of the shoulders
         for limb in range(N_ARMS):
             self._cut_at_seam(limb)
@@ -187,7 +190,7 @@ class _Cutter:
         arms = (self._bones[:N_ARMS] / [[[1.0]], [[1.0]], [[_SPREAD]]]).min(1)
         near = arms.min(0)
         rest = self._solid & (near > _PERHAPS)
-        if rest.sum() < 50 or (near < _SURELY).sum() < 50:
+        if min(rest.sum(), (near < _SURELY).sum()) < _FEWEST:
             return labels
         mask = np.full(labels.shape, cv2.GC_BGD, np.uint8)
         mask[self._solid & (near < _PERHAPS)] = cv2.GC_PR_BGD
@@ -210,6 +213,23 @@ class _Cutter:
         labels[lost] = elsewhere[lost]
         return labels
 
+    def _join_fingers(self) -> None:
+        """What lies apart from its part, and beside an arm, is of the arm: a thumb, say."""
+        import cv2
+
+        near = self._bones[:N_ARMS].min(1)
+        for label in (_BODY, *range(N_ARMS + 1, len(LIMBS) + 1)):
+            mine = (self._labels == label).astype(np.uint8)
+            count, parts, areas, _ = cv2.connectedComponentsWithStats(mine)
+            largest = areas[1:, cv2.CC_STAT_AREA].max(initial=0)
+            for part in range(1, count):
+                there = parts == part
+                if areas[part, cv2.CC_STAT_AREA] < largest:
+                    around = cv2.dilate(there.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+                    arm = int(near[:, there].min(1).argmin())
+                    if (self._labels[around] == 1 + arm).any():
+                        self._labels[there] = 1 + arm
+
     def _cut_at_seam(self, limb: int) -> None:
         """Sleeves have the trunk's colours: part them from it between shoulder and armpit.
 
@@ -227,9 +247,10 @@ class _Cutter:
             return
         seam = offset.reshape(-1, 2)[np.where(gap, distance, np.inf).argmin()]
         along = offset @ seam / (seam @ seam)
-        beside = (along > 0) & (along < 1.1) & self._solid
         arm_side = cross(seam, offset) * cross(seam, bone) > 0
-        sleeve = beside & arm_side & (offset @ bone > 0) & (distance < _ARMPIT)
+        sleeve = self._solid & arm_side & (along > 0) & (along < 1.6) & (offset @ bone > 0)
+        sleeve &= (distance < _ARMPIT) & (self._bones[limb, 0] < _LOOSE)
+        beside = self._solid & (along > 0) & (along < 1)
         self._labels[sleeve & (self._labels == _BODY)] = 1 + limb
         self._sleeves |= sleeve
         self._labels[beside & ~arm_side & (self._labels == 1 + limb)] = _BODY
@@ -329,7 +350,7 @@ class _Cutter:
         neck = to_segment(self._places, self._figure.shoulders, self._figure.face.mean(0))
         inside = (along > 0.05) & (neck < _NECK * self._figure.torso)
         mask[body & (inside | (along > _CHIN))] = cv2.GC_FGD
-        if min((body & (along < 0)).sum(), (mask == cv2.GC_FGD).sum()) < 50:
+        if min((body & (along < 0)).sum(), (mask == cv2.GC_FGD).sum()) < _FEWEST:
             return np.ones_like(body)
         return self._grown(mask, body & (along < 0)) | ~body
 
@@ -383,6 +404,8 @@ class _Cutter:
         upper, lower = near[0], near[1:].min(0)
         if folded(joints[:3]):  # the forearm, or shin, is in front
             past = np.where(lower < 1, 1.0, upper - lower)
+            if is_arm:
+                past = self._folded_forearm(mine, near, past)
         else:
             past = past_joint(self._places, joints[:3]) / radius
         at_joint = self._from(joints[1])
@@ -404,6 +427,26 @@ class _Cutter:
                 hidden &= own
             colour, alpha = self._filled(own & mine, real & (own | both), hidden)
             self._add(made, part, limb, colour, alpha, np.ones_like(mine))
+
+    def _folded_forearm(self, arm: Mask, near: Points, past: Points) -> Points:
+        """Where a forearm lies before its upper arm, its edge where the colours change.
+
+        Args:
+            arm: pixels of both.
+            near: (3, rows, columns) distances from its bones, in their radii.
+            past: above 0 on the forearm as far as its bones tell.
+        """
+        import cv2
+
+        distance = near[1:].min(0)
+        mask = np.full(arm.shape, cv2.GC_BGD, np.uint8)
+        mask[arm & (distance < _PERHAPS)] = cv2.GC_PR_BGD
+        mask[arm & (past > 0)] = cv2.GC_PR_FGD
+        mask[arm & ((distance < _SURELY) | (near[2] < near[0]))] = cv2.GC_FGD
+        sleeve = arm & (distance > _PERHAPS)
+        if min(sleeve.sum(), (mask == cv2.GC_FGD).sum()) < _FEWEST:
+            return past
+        return np.where(self._grown(mask, sleeve), 1.0, -1.0)
 
     def _half_width(self, limb: int, own: Mask) -> float:
         """Half of a bone's width, in its radii."""
@@ -469,16 +512,15 @@ class _Cutter:
         if count > 2:
             # What else lies there is of other parts, or of the scene.
             small = areas[:, cv2.CC_STAT_AREA] < _ISLAND * areas[1:, cv2.CC_STAT_AREA].max()
-            alpha = np.where(small[labels], 0, alpha)
-            seen = alpha > _FAINT
+            seen &= ~small[labels]
         rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
         if not len(rows):
             return
         top, left = max(rows[0] - 2, 0), max(columns[0] - 2, 0)
         box = np.s_[top : rows[-1] + 3, left : columns[-1] + 3]
-        alpha = alpha[box]
+        alpha, seen = np.where(seen, alpha, 0)[box], seen[box]
         pixels = np.dstack([_times(colour[box], alpha), alpha])
-        places, triangles = _mesh(alpha > _FAINT, self._figure.torso * _MESH)
+        places, triangles = _mesh(seen, self._figure.torso * _MESH)
         corner = np.array([left, top])
         skin = Skin(self._figure, places + corner, (part, limb), bool(self._hem))
         made[part, limb] = Layer(np.ascontiguousarray(pixels), places, triangles, skin)

@@ -54,7 +54,7 @@ def paint(
     """
     stride = max(1, round(pose.torso / _CELLS))
     canvas = np.zeros((size[1], size[0], 4), np.uint8)
-    layers = []
+    layers: list[tuple[Part, NDArray[np.uint8], tuple[int, int]]] = []
     chosen = [(part, *each) for part in _order(pose, skirt) for each in layers_of(part)]
     moved = skinned([layer.skin for _, layer, _ in chosen], pose)
     pieces = [
@@ -66,7 +66,8 @@ def paint(
             continue
         if layers and layers[-1][0] == part:
             # Two outlines at once would be a ghost's.
-            lay_over(canvas, _within(*layers[-1][1:], *found), found[1], opacity)
+            _, outline, outlined = layers[-1]
+            lay_over(canvas, _within(outline, outlined, *found), found[1], opacity)
             continue
         lay_over(canvas, *found)
         layers.append((part, *found))
@@ -88,7 +89,8 @@ def _within(
     alpha = np.zeros(pixels.shape[:2], np.uint8)
     box = alpha[rows, columns]
     box[:] = outline[rows.start - top :, columns.start - left :, 3][: box.shape[0], : box.shape[1]]
-    return cv2.multiply(pixels, cv2.merge([alpha] * 4), scale=1 / 255)
+    seen = cv2.multiply(pixels, cv2.merge([alpha] * 4), scale=1 / 255)
+    return seen.astype(np.uint8, copy=False)
 
 
 def _order(pose: Figure, skirt: bool) -> list[Part]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dancing.body.skeleton import EARS, EYES, MOUTH, NOSE
-from dancing.image.warp.choice import HEAD, N_GROUPS, TRUNK_GROUP, group_of
+from dancing.image.warp.choice import N_GROUPS, TRUNK_GROUP, group_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ CHANNELS = 4 + N_GROUPS + N_LINES
 MULTIPLE = 16
 """Of which the sides of that picture are multiples."""
 _LEAST = 0.7  # of `TORSO`: people who are smaller are left as they are
-_REACHES = 3, 13  # pixels: what is lost is as wide at least, what is filled at most
+_CRACKS = 3, 7  # pixels: what is filled beside the head, and elsewhere, is as wide at most
 # An outline drawn so small is soft, and would be seen to be when it is enlarged.
 _STEEPER = np.clip((np.arange(256) - 127.5) * 2.5 + 127.5, 0, 255).astype(np.uint8)
 _BAND = 64  # rows of pixels, about, that are mended at once, as far as the person is wide there
@@ -170,9 +170,8 @@ def _chosen(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """What of a mending is used.
 
-    Outlines stay those of the references, which are sharp: what lies outside is filled only between
-    parts, and what would be lost of an outline only for a pixel is kept. Of head and trunk nothing
-    is lost: hair and skirts are of more shapes than the network has seen.
+    Outlines stay those of the references, which are sharp, and whole: fingers, hair and skirts are
+    of more shapes than the network has seen. Only what is open between parts is filled.
 
     Args:
         mending: (h, w, 5) of the network.
@@ -183,22 +182,20 @@ def _chosen(
     """
     import cv2
 
-    small, large = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side,) * 2) for side in _REACHES)
+    small, large = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side,) * 2) for side in _CRACKS)
     *colours, alpha, keep = cv2.split(mending)
-    painted, head, trunk = (
-        cv2.extractChannel(sketched, channel) for channel in (3, 4 + HEAD, 4 + TRUNK_GROUP)
-    )
-    safe = np.maximum(head, trunk)
-    lost = np.minimum(cv2.multiply(painted, 255 - keep, scale=1 / 255), 255 - safe)
-    lost = cv2.morphologyEx(lost, cv2.MORPH_OPEN, small)
-    fill = cv2.multiply(alpha, 255 - (painted - np.minimum(painted, lost)), scale=1 / 255)
+    painted = cv2.extractChannel(sketched, 3)
     # Beside a neck there is no gap but for hair, which the head's own picture shows.
-    below = cv2.compare(sketched[..., 4 + TRUNK_GROUP : 4 + N_GROUPS].max(2), 127, cv2.CMP_GT)
-    cracks = cv2.morphologyEx(cv2.compare(painted, 127, cv2.CMP_GT), cv2.MORPH_CLOSE, small)
-    fill = np.minimum(fill, cv2.max(cracks, cv2.morphologyEx(below, cv2.MORPH_CLOSE, large)))
-    # The neighbourhood of what is lost or filled is as the network has it.
-    near = cv2.dilate(np.maximum(lost, fill), small)
-    keep = np.maximum(255 - np.minimum(255 - keep, near), safe)
+    below = sketched[..., 4 + TRUNK_GROUP : 4 + N_GROUPS].max(2)
+    closed = [
+        cv2.morphologyEx(cv2.compare(seen, 127, cv2.CMP_GT), cv2.MORPH_CLOSE, element)
+        for seen, element in ((painted, small), (below, large))
+    ]
+    fill = cv2.multiply(alpha, cv2.bitwise_not(painted), scale=1 / 255)
+    fill = np.minimum(fill, cv2.max(*closed))
+    # The neighbourhood of what is filled is as the network has it.
+    near = cv2.dilate(fill, small)
+    keep = cv2.bitwise_not(np.minimum(cv2.bitwise_not(keep), near))
     own = cv2.merge([*colours, np.full_like(alpha, 255)]).astype(np.uint8, copy=False)
     return own, np.minimum(alpha, near), keep
 
