@@ -29,6 +29,7 @@ _MESH = 1 / 12  # torso lengths a side of a mesh's cell
 _MARGIN = 0.6  # of that
 _ISLAND = 0.1  # of a layer's largest piece: smaller ones are left out
 _FAINT = 8  # of 255: less is not drawn
+_COARSE = 4  # pixels, about, of which it is known together whether they show anything
 _TRUNK_RADIUS, _NECK = 0.16, 0.14  # torso lengths
 _HEAD = 0.75  # radius over the distance of the ears
 # How far around a joint both layers have its pixels, in torso lengths.
@@ -52,12 +53,14 @@ class Layer:
         pixels: (h, w, 4) uint8, colours multiplied by alpha.
         places: (N, 2) vertices in pixels of `pixels`.
         triangles: (M, 3) indices of vertices.
+        shown: where of `pixels` there is anything; see `drawing.Piece`.
         skin: where the vertices go.
     """
 
     pixels: NDArray[np.uint8]
     places: Points
     triangles: NDArray[np.intp]
+    shown: NDArray[np.uint8]
     skin: Skin
 
 
@@ -408,7 +411,10 @@ class _Cutter:
         places, triangles = _mesh(alpha > _FAINT, self._figure.torso * _MESH)
         corner = np.array([left, top])
         skin = Skin(self._figure, places + corner, (part, limb), bool(self._hem))
-        made[part, limb] = Layer(np.ascontiguousarray(pixels), places, triangles, skin)
+        size = tuple(-(-side // _COARSE) for side in alpha.shape[::-1])
+        shown = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA) > 0
+        shown = cv2.dilate(np.where(shown, np.uint8(255), np.uint8(0)), np.ones((5, 5)))
+        made[part, limb] = Layer(np.ascontiguousarray(pixels), places, triangles, shown, skin)
 
 
 def _times(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
