@@ -1,5 +1,6 @@
 """Drawing a person from the person's own picture: what is moved where, and what stays whole."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -192,7 +193,7 @@ def test_each_part_is_drawn_as_if_alone(dance, layers):
     parts = list(layers.layers.values())
     places = skinned([layer.skin for layer in parts], pose)
     pieces = [
-        Piece(layer.pixels, layer.places, moved, layer.triangles)
+        Piece(layer.pixels, layer.places, moved, layer.triangles, layer.shown)
         for layer, moved in zip(parts, places, strict=True)
     ]
     together = pieces_drawn(pieces, size, 2)
@@ -203,6 +204,27 @@ def test_each_part_is_drawn_as_if_alone(dance, layers):
         assert (alone is None) == (found is None)
         if found is not None:
             assert alone[1] == found[1] and (alone[0] == found[0]).all()
+
+
+def test_only_what_shows_is_drawn(dance, layers):
+    points, frames = dance
+    size = frames.shape[2:0:-1]
+    pose = Figure(points[35], layers.figure.torso)
+    parts = list(layers.layers.values())
+    places = skinned([layer.skin for layer in parts], pose)
+    areas = []
+    for layer, moved in zip(parts, places, strict=True):
+        piece = Piece(layer.pixels, layer.places, moved, layer.triangles, layer.shown)
+        canvases = []
+        for one in (piece, replace(piece, shown=np.full((1, 1), 255, np.uint8))):
+            ((pixels, (left, top)),) = pieces_drawn([one], size, 2)
+            canvases.append(np.zeros((size[1], size[0], 4), np.uint8))
+            canvases[-1][top : top + len(pixels), left : left + pixels.shape[1]] = pixels
+            areas.append(pixels[..., 0].size)
+        np.testing.assert_allclose(*(each.astype(int) for each in canvases), atol=2)
+        nothing = replace(piece, shown=np.zeros((1, 1), np.uint8))
+        assert pieces_drawn([nothing], size, 2) == [None]
+    assert sum(areas[::2]) < 0.85 * sum(areas[1::2])
 
 
 def test_the_parts_of_a_mended_person_are_the_person(dance, layers):

@@ -28,12 +28,14 @@ class Piece:
         places: (N, 2) x, y of the mesh's vertices in `pixels`.
         moved: (N, 2) where they are in the new picture.
         triangles: (M, 3) vertices; of two on one spot the later one is in front.
+        shown: uint8 of any size, over all of `pixels`: 0 where there is nothing.
     """
 
     pixels: NDArray[np.uint8]
     places: Points
     moved: Points
     triangles: NDArray[np.intp]
+    shown: NDArray[np.uint8]
 
 
 def drawn(
@@ -52,10 +54,7 @@ def drawn(
     if not pieces:
         return []
     grids = _Grids(pieces, size, stride)
-    return [
-        grids.drawn(number) if (grids.sides[number] > 0).all() else None
-        for number in range(len(pieces))
-    ]
+    return [grids.drawn(number) for number in range(len(pieces))]
 
 
 class _Grids:
@@ -65,9 +64,6 @@ class _Grids:
 
     Args:
         pieces, size, stride: see `drawn`.
-
-    Attributes:
-        sides: (P, 2) columns and rows of each piece, 0 or less where nothing of it is inside.
     """
 
     def __init__(self, pieces: Sequence[Piece], size: tuple[int, int], stride: int) -> None:
@@ -79,11 +75,11 @@ class _Grids:
         self._low = (np.floor(low / stride).astype(int) - 1).clip(0)
         last = [-(-side // stride) for side in size]
         high = np.minimum(np.ceil(high / stride).astype(int) + 2, last)
-        self.sides = high - self._low
-        rows = self.sides[:, 1].clip(0) + 1
+        self._sides = high - self._low
+        rows = self._sides[:, 1].clip(0) + 1
         self._top = np.cumsum(rows) - rows
         # Of people outside the picture two by two cells remain.
-        shape = int(rows.sum()) + 1, int(self.sides[:, 0].max().clip(0)) + 2
+        shape = int(rows.sum()) + 1, int(self._sides[:, 0].max().clip(0)) + 2
 
         corners = np.concatenate(
             [piece.triangles + start for piece, start in zip(pieces, first, strict=True)]
@@ -132,31 +128,58 @@ class _Grids:
         places = middles + steps[:, :, 0] * inner + steps[:, :, 1] * inner[:, None]
         self._at_folds = places.transpose(0, 2, 3, 1)
 
-    def drawn(self, number: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    def drawn(self, number: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
         """A piece; see `drawn`."""
         import cv2
 
-        columns, rows = self.sides[number].tolist()
+        box = self._box(number)
+        if box is None:
+            return None
+        left, top, columns, rows = box
         stride = self._stride
-        box = (columns * stride, rows * stride)
-        top, end = self._top[number], self._top[number] + rows
-        source = cv2.resize(self._origin[top:end, :columns], box)
-        known = cv2.resize(self._covered[top:end, :columns], box)
+        cells = np.s_[top : top + rows, left : left + columns]
+        size = (columns * stride, rows * stride)
+        source = cv2.resize(self._origin[cells], size)
+        known = cv2.resize(self._covered[cells], size)
         known = cv2.compare(known, 255, cv2.CMP_EQ)
         width = self._origin.shape[1]
-        first, last = np.searchsorted(self._folds, [top * width, end * width])
+        first, last = np.searchsorted(self._folds, [top * width, (top + rows) * width])
         if last > first:
-            row, column = np.divmod(self._folds[first:last] - top * width, width)
-            cells = source.reshape(rows, stride, columns, stride, 2)
-            cells[row, :, column] = self._at_folds[first:last]
+            row, column = np.divmod(self._folds[first:last] - top * width - left, width)
+            inside = column < columns
+            row, column = row[inside], column[inside]
+            source.reshape(rows, stride, columns, stride, 2)[row, :, column] = self._at_folds[
+                first:last
+            ][inside]
             known.reshape(rows, stride, columns, stride)[row, :, column] = 255
-        left, top = (self._low[number] * stride).tolist()
-        part = np.s_[: self._size[1] - top, : self._size[0] - left]
+        x = int(self._low[number, 0] + left) * stride
+        y = int(self._low[number, 1] + top - self._top[number]) * stride
+        part = np.s_[: self._size[1] - y, : self._size[0] - x]
         pixels = cv2.remap(
             self._pieces[number].pixels, source[part], None, cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_CONSTANT,
         )  # fmt: skip
-        return cv2.copyTo(pixels, known[part]), (left, top)
+        return cv2.copyTo(pixels, known[part]), (x, y)
+
+    def _box(self, number: int) -> tuple[int, int, int, int] | None:
+        """Left, top, columns and rows in the array of what shows anything of a piece, and a cell
+        around it; None where nothing does."""
+        import cv2
+
+        columns, rows = self._sides[number].tolist()
+        if columns <= 0 or rows <= 0:
+            return None
+        piece, start = self._pieces[number], int(self._top[number])
+        cells = np.s_[start : start + rows, :columns]
+        scale = np.array(piece.shown.shape[::-1]) / piece.pixels.shape[1::-1]
+        places = (self._origin[cells] + 0.5) * scale.astype(np.float32) - 0.5
+        shown = cv2.remap(piece.shown, places, None, cv2.INTER_LINEAR)
+        left, top, width, height = cv2.boundingRect(cv2.bitwise_and(shown, self._covered[cells]))
+        if not width:
+            return None
+        end, bottom = min(columns, left + width + 1), min(rows, top + height + 1)
+        left, top = max(0, left - 1), max(0, top - 1)
+        return left, start + top, end - left, bottom - top
 
 
 class _Triangles:

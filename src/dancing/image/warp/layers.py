@@ -41,6 +41,7 @@ _ISLAND = 0.1  # of a layer's largest piece: smaller ones are left out
 _EDGE = 1.5  # pixels at that size, by which edges between parts are smoothed
 _FAINT = 8  # of 255: less is not drawn
 _ARMPIT = 0.4  # torso lengths from the shoulder, at most
+_COARSE = 4  # pixels, about, of which it is known together whether they show anything
 _TRUNK_RADIUS, _NECK = 0.16, 0.14  # torso lengths
 _CHIN = 0.6  # of the way from between the shoulders to the middle of the face
 _HEAD = 0.75  # radius over the distance of the ears
@@ -68,12 +69,14 @@ class Layer:
         pixels: (h, w, 4) uint8, colours multiplied by alpha.
         places: (N, 2) vertices in pixels of `pixels`.
         triangles: (M, 3) indices of vertices.
+        shown: where of `pixels` there is anything; see `drawing.Piece`.
         skin: where the vertices go.
     """
 
     pixels: NDArray[np.uint8]
     places: Points
     triangles: NDArray[np.intp]
+    shown: NDArray[np.uint8]
     skin: Skin
 
 
@@ -523,7 +526,10 @@ class _Cutter:
         places, triangles = _mesh(seen, self._figure.torso * _MESH)
         corner = np.array([left, top])
         skin = Skin(self._figure, places + corner, (part, limb), bool(self._hem))
-        made[part, limb] = Layer(np.ascontiguousarray(pixels), places, triangles, skin)
+        size = tuple(-(-side // _COARSE) for side in alpha.shape[::-1])
+        shown = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA) > 0
+        shown = cv2.dilate(np.where(shown, np.uint8(255), np.uint8(0)), np.ones((5, 5)))
+        made[part, limb] = Layer(np.ascontiguousarray(pixels), places, triangles, shown, skin)
 
 
 def _times(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

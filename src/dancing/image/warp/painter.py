@@ -58,7 +58,7 @@ def paint(
     chosen = [(part, *each) for part in _order(pose, skirt) for each in layers_of(part)]
     moved = skinned([layer.skin for _, layer, _ in chosen], pose)
     pieces = [
-        Piece(layer.pixels, layer.places, places, layer.triangles)
+        Piece(layer.pixels, layer.places, places, layer.triangles, layer.shown)
         for (_, layer, _), places in zip(chosen, moved, strict=True)
     ]
     for (part, _, opacity), found in zip(chosen, drawn(pieces, size, stride), strict=True):
