@@ -53,7 +53,7 @@ OTHER = 0.1
 """Price of any reference but the first, which is the best of all."""
 _GAINS = np.array([0.15, 0.25, *[0.2] * len(LIMBS)])  # by which another reference must be better
 _RESTS = round(FPS / 3)  # frames until the next change
-_FADE = 4  # frames in which the old one fades within the outline of the new one
+_FADE = 3  # frames in which the old one fades within the outline of the new one
 
 
 @dataclass(frozen=True, eq=False)

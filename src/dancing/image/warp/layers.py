@@ -40,7 +40,8 @@ _MARGIN = 0.6  # of that
 _ISLAND = 0.1  # of a layer's largest piece: smaller ones are left out
 _EDGE = 1.5  # pixels at that size, by which edges between parts are smoothed
 _FAINT = 8  # of 255: less is not drawn
-_ARMPIT = 0.4  # torso lengths from the shoulder, at most
+_ARMPIT = 0.6  # torso lengths from the shoulder, at most
+_SEAM = 0.25, 1.2  # exponent and factor of how a seam leaves the shoulder towards the trunk
 _COARSE = 4  # pixels, about, of which it is known together whether they show anything
 _TRUNK_RADIUS, _NECK = 0.16, 0.14  # torso lengths
 _CHIN = 0.6  # of the way from between the shoulders to the middle of the face
@@ -239,24 +240,28 @@ class _Cutter:
         The armpit is where the scene between arm and trunk is nearest to the shoulder.
         """
         figure = self._figure
+        if folded(figure.chains[limb, :3]):
+            return  # what is nearest may be beside the forearm
         shoulder, elbow = figure.chains[limb, :2]
         offset = self._places - shoulder
         bone = unit(elbow - shoulder)
         inwards = float(np.sign(cross(bone, -figure.up)))
-        between = (inwards * cross(bone, offset) > 0) & (inwards * cross(offset, -figure.up) > 0)
-        distance = np.hypot(offset[..., 0], offset[..., 1]) / figure.torso
-        gap = ~self._solid & between & (distance < _ARMPIT)
+        # Of each place how far it is along the arm, and from it towards the trunk.
+        along, beside = offset @ bone, inwards * cross(bone, offset)
+        between = (beside > 0) & (inwards * cross(offset, -figure.up) > 0)
+        distance = np.hypot(along, beside) / figure.torso
+        gap = ~self._solid & between & (distance < _ARMPIT) & (along > 0)
         if not gap.any():
             return
-        seam = offset.reshape(-1, 2)[np.where(gap, distance, np.inf).argmin()]
-        along = offset @ seam / (seam @ seam)
-        arm_side = cross(seam, offset) * cross(seam, bone) > 0
-        sleeve = self._solid & arm_side & (along > 0) & (along < 1.6) & (offset @ bone > 0)
+        armpit = np.where(gap, distance, np.inf).argmin()
+        depth, width = along.flat[armpit], beside.flat[armpit]
+        edge = width * _SEAM[1] * np.clip(along / depth, 0, 1) ** _SEAM[0]
+        sleeve = self._solid & (along > 0) & (along < 1.6 * depth) & (beside < edge)
         sleeve &= (distance < _ARMPIT) & (self._bones[limb, 0] < _LOOSE)
-        beside = self._solid & (along > 0) & (along < 1)
         self._labels[sleeve & (self._labels == _BODY)] = 1 + limb
         self._sleeves |= sleeve
-        self._labels[beside & ~arm_side & (self._labels == 1 + limb)] = _BODY
+        trunk = self._solid & (along > 0) & (along < depth) & (beside > edge)
+        self._labels[trunk & (self._labels == 1 + limb)] = _BODY
 
     def _find_hem(self) -> float:
         """How far below the hips a skirt ends, in torso lengths; 0 for trousers.
