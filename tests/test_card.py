@@ -24,7 +24,7 @@ def changed(folder, **entries):
     return folder
 
 
-@pytest.mark.parametrize("name", ["ava", "kai"])
+@pytest.mark.parametrize("name", ["ava", "kai", "leo", "mia"])
 def test_shipped_cards_are_written_as_they_are(name):
     text = (_EMBEDDED / name / "card.json").read_text()
     assert json.loads(text) == Bundle(name).card.to_json()

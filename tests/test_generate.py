@@ -416,7 +416,15 @@ def test_dancers_and_inspect():
     assert '"licence"' in card and '"command"' in card
 
 
-@pytest.mark.parametrize(("dancer", "shirt"), [("ava", (0, 195, 175)), ("kai", (225, 185, 20))])
+@pytest.mark.parametrize(
+    ("dancer", "shirt"),
+    [
+        ("ava", (0, 195, 175)),
+        ("kai", (225, 185, 20)),
+        ("leo", (45, 80, 140)),
+        ("mia", (240, 110, 100)),
+    ],
+)
 def test_the_shipped_dancers_wear_their_shirts_where_the_poses_are(tmp_path, dancer, shirt):
     poses, video = tmp_path / "p.npz", tmp_path / "v.mp4"
     dancing("generate", EXAMPLE, "-o", video, "--poses", poses, "--dancer", dancer, "--duration", 1)
