@@ -10,12 +10,13 @@ import pytest
 from dancing.body.poses import torso_length
 from dancing.body.retarget import proportions
 from dancing.body.skeleton import ANKLES, HIPS, KNEES
+from dancing.image.warp.choice import Chooser
 from dancing.image.warp.drawing import Piece
 from dancing.image.warp.drawing import drawn as pieces_drawn
 from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
 from dancing.image.warp.refining import Refiner
-from dancing.image.warp.runtime import _Scale
+from dancing.image.warp.runtime import _mirrored, _Scale
 from dancing.image.warp.skinning import skinned
 from photos import ava_dances, painted
 
@@ -174,6 +175,19 @@ def test_a_collar_is_of_the_trunk(layers):
     row, column = round(y - 0.09 * t), round(x + 0.22 * t)
     assert whole(found, ("trunk", None), alpha.shape)[row, column] > 200
     assert whole(found, ("head", None), alpha.shape)[row, column] < 50
+
+
+def test_an_arm_that_is_hidden_is_like_the_other_one(layers):
+    points, alpha = standing(layers)
+    colour = np.full((*alpha.shape, 3), 120, np.uint8)
+    elbow, *_, tips = Figure(points).chains[0, 1:]
+    alpha[round(elbow[1]) - 5 :, round(elbow[0]) - 25 :] = 0
+    assert not alpha[tuple(np.rint(tips[::-1]).astype(int))]
+    picture = colour, alpha, points
+    references = [cut(*picture), cut(*_mirrored(*picture))]
+    assert references[0].seen[0] < 0.3 and references[0].seen[1] > 0.9
+    chosen = Chooser(references, [np.ones(33)] * 2, 1)(references[0].figure)
+    assert chosen.tolist() == [0, 0, 1, 0, 0, 0]
 
 
 def whole(found, part, shape):

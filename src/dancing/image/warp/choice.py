@@ -45,6 +45,7 @@ _STRETCHED = 1.5  # times as bad: a bone that is longer than in the reference
 _RAISED, _BENT = 0.15, (0.2, 0.1)  # for a radian; of elbow or knee, of wrist or ankle
 # Prices, whatever the pose.
 _UNSEEN, _FOLDED, _BEFORE_FACE, _CROSSED = 1.0, 0.5, 0.6, 0.3
+_MIRRORED = 0.3
 _BEFORE_TRUNK, _HIDDEN_TRUNK = 0.25, 0.15  # for the arm, for the trunk
 _NEAR_FACE = 0.4  # torso lengths from the middle of a face to fingers that may be before it
 _LEAST = 1e-6
@@ -178,18 +179,26 @@ class Chooser:
     Args:
         references: the layers of each.
         visibility: of each, (33,) of the landmarks.
+        mirrored: how many of the last references are others in a mirror, for their arms alone.
 
     Attributes:
         skirt: whether cloth hangs over the legs, as most references have it.
     """
 
-    def __init__(self, references: Sequence[Layers], visibility: Sequence[Floats]) -> None:
+    def __init__(
+        self, references: Sequence[Layers], visibility: Sequence[Floats], mirrored: int = 0
+    ) -> None:
         self._references = references
         self.skirt = sum(one.skirt for one in references) * 2 > len(references)
         figures = [one.figure for one in references]
         self._looks = Looks.of(figures)
         self._prices = np.array([prices(*each) for each in zip(figures, visibility, strict=True)])
         self._prices[1:] += OTHER
+        arms = np.s_[FIRST_LIMB : FIRST_LIMB + N_ARMS]
+        self._prices[:, arms] += _UNSEEN * (1 - np.array([one.seen for one in references]))
+        if mirrored:
+            self._prices[-mirrored:, arms] += _MIRRORED
+            self._prices[-mirrored:, : arms.start] = self._prices[-mirrored:, arms.stop :] = np.inf
         # Of a skirt and trousers no person can be put together.
         others = [one.skirt != self.skirt for one in references]
         self._prices[np.ix_(others, [TRUNK_GROUP, *range(FIRST_LIMB + N_ARMS, N_GROUPS)])] = np.inf

@@ -7,6 +7,7 @@ usual radius, and where an arm lies on the trunk, its edge is found by colour.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,7 @@ _JOINT = 0.6  # in radii
 # Shares of an arm's radius in which it is surely, likely, perhaps an arm.
 _SURELY, _LIKELY, _PERHAPS = 0.45, 1.05, 1.4
 _LOOSE = 2.2  # radii, that a sleeve is wide at most
+_SAMPLES = 12  # places along a bone where it is looked for
 _FEWEST = 50  # pixels of which a colour is told
 _SPREAD = 1.25  # times a hand's radius
 _BODY, _OUTSIDE = 0, -1  # labels; limbs are 1 to 4
@@ -88,10 +90,12 @@ class Layers:
     Attributes:
         figure: the reference's.
         skirt: whether cloth hangs between the legs.
+        seen: (2,) the share of each arm, from the elbow to the fingertips, where it shows.
     """
 
     figure: Figure
     skirt: bool
+    seen: Points
     layers: dict[Part, Layer]
 
 
@@ -341,7 +345,19 @@ class _Cutter:
         self._add(made, "head", None, colour, alpha, (along > 0.05) & head)
         for limb in range(len(LIMBS)):
             self._add_limb(made, limb)
-        return Layers(figure, skirt, made)
+        seen = np.array([self._seen_part(limb) for limb in range(N_ARMS)])
+        return Layers(figure, skirt, seen, made)
+
+    def _seen_part(self, limb: int) -> float:
+        """Of a limb beyond elbow or knee the share where its own pixels are."""
+        joints = self._figure.chains[limb, 1:]
+        ends = np.linspace(0, 1, _SAMPLES)[:, None]
+        bones = [a + ends * (b - a) for a, b in pairwise(joints)]
+        columns, rows = (
+            np.rint(np.concatenate(bones) * self._size / self._alpha.shape[::-1]).astype(int).T
+        )
+        inside = (rows >= 0) & (rows < self._size[1]) & (columns >= 0) & (columns < self._size[0])
+        return float((self._labels[rows[inside], columns[inside]] == 1 + limb).sum() / len(rows))
 
     def _has_colours_of_head(self, along: Points) -> Mask:
         """Where colours are rather those of head and hair than those of the trunk.

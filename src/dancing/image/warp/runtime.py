@@ -9,13 +9,13 @@ import numpy as np
 
 from dancing.body.poses import torso_length
 from dancing.body.retarget import proportions
-from dancing.body.skeleton import HEELS, N_LANDMARKS, TOES
+from dancing.body.skeleton import HEELS, MIRROR, N_LANDMARKS, TOES
 from dancing.image.background import Background
 from dancing.image.compositing import SHADE_STRIDE, darken
 from dancing.image.warp.card import Card
 from dancing.image.warp.choice import Chooser
 from dancing.image.warp.drawing import lay_over
-from dancing.image.warp.figure import Figure
+from dancing.image.warp.figure import N_ARMS, Figure
 from dancing.image.warp.layers import cut
 from dancing.image.warp.painter import Painted, paint
 from dancing.image.warp.reference import Reference, read_plate, read_references
@@ -32,6 +32,7 @@ _BENT = 0.88
 _REMEMBERED = 24  # frames, in which hardly every one of them points at the camera
 _FOLLOWED = 0.3  # of each batch
 _FARTHEST = 3.0  # times as large or as small as the card says
+_HIDDEN = 0.6  # of an arm: if less is seen, that may be something else
 _RESOLUTION = 1.5  # of a reference over the drawn person's; more is made smaller first
 # The shadow under a foot, and the wide one: radii in torso lengths, and how dark.
 _FOOT_SHADOW, _BODY_SHADOW = (0.2, 0.05, 0.4), (0.55, 0.12, 0.22)
@@ -83,10 +84,16 @@ class Runtime:
         """
         scene = background or self.scene
         standing = self._card.placement.torso * size[1]
-        references = [
-            cut(*_fitting(reference, standing * _RESOLUTION)) for reference in self._references
-        ]
-        chooser = Chooser(references, [one.points[:, 2] for one in self._references])
+        pictures = [_fitting(one, standing * _RESOLUTION) for one in self._references]
+        references = [cut(*each) for each in pictures]
+        visibility = [one.points[:, 2] for one in self._references]
+        # An arm that no picture shows is like the other one.
+        seen = np.array([one.seen for one in references])
+        hidden = [arm for arm in range(N_ARMS) if seen[:, arm].max() < _HIDDEN]
+        other = {int(seen[:, 1 - arm].argmax()) for arm in hidden}
+        references += [cut(*_mirrored(*pictures[number])) for number in other]
+        visibility += [visibility[number][list(MIRROR)] for number in other]
+        chooser = Chooser(references, visibility, len(other))
         scale = _Scale(self._card, standing, size)
 
         def painted() -> Iterator[tuple[Figure, Painted]]:
@@ -153,6 +160,18 @@ def _fitting(
         for picture in (reference.colour, reference.alpha)
     )
     return colour, alpha, points * np.array([size[0] / width, size[1] / height], np.float32)
+
+
+def _mirrored(
+    colour: NDArray[np.uint8], alpha: NDArray[np.uint8], points: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    """What `_fitting` returns, in a mirror."""
+    moved = points[list(MIRROR)] * [-1, 1] + [alpha.shape[1], 0]
+    return (
+        np.ascontiguousarray(colour[:, ::-1]),
+        np.ascontiguousarray(alpha[:, ::-1]),
+        moved.astype(np.float32),
+    )
 
 
 def _shade(pose: Figure, size: tuple[int, int]) -> NDArray[np.float32]:
