@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -406,6 +407,15 @@ def test_eight_bits_are_close_to_the_trained_network(trained, people):
     (found,) = Bundle(bundle).run("image", {"sketch": shown.numpy()})
     person = shown[0, ..., 3].numpy() > 0
     assert np.abs(expected.astype(int) - found)[0][person].mean() < 3
+
+
+def test_the_bytes_of_a_sketch_go_into_the_first_layer_as_they_are(trained):
+    *_, bundle = trained
+    for content in (NETWORK.read_bytes(), (bundle / "image.onnx").read_bytes()):
+        nodes = onnx.load_from_string(content).graph.node
+        (turned,) = (node.output[0] for node in nodes if "sketch" in node.input)
+        taken = {node.op_type for node in nodes if turned in node.input}
+        assert taken == {"DequantizeLinear", "Slice"}, "the latter of what is painted"
 
 
 def test_clips_without_mattes_are_refused(people, tmp_path):

@@ -31,6 +31,7 @@ from dancing.training.checkpoint import CHECKPOINT, SafetensorsIO
 from dancing.training.module import TrainingModule
 
 _SMALL = 4096
+_ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
 # Facts of the data that runs must share for a mean of their weights to mean anything.
 _ALIKE = ("size", "view", "mean", "std", "music", "mfcc_mean", "mfcc_std")
 
@@ -242,7 +243,47 @@ def _quantized(
             # The mean of the inputs' ranges: one odd pose would coarsen the steps of all others.
             extra_options={"CalibMovingAverage": True},
         )
-        return onnx.load(path)
+        model = onnx.load(path)
+    _take_bytes(model)
+    return model
+
+
+def _take_bytes(model: onnx.ModelProto) -> None:
+    """Where bytes become numbers that are quantised into about the same bytes, leave them bytes."""
+    graph = model.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer} | {
+        node.output[0]: numpy_helper.to_array(node.attribute[0].t)
+        for node in graph.node
+        if node.op_type == "Constant"
+    }
+    inputs = {value.name for value in graph.input if _kind(value) == TensorProto.UINT8}
+    for node in graph.node:
+        if node.op_type == "Transpose" and node.input[0] in inputs:
+            inputs.add(node.output[0])
+    for node in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        steps = [node]
+        while (maker := makers.get(steps[-1].input[0])) and maker.op_type in _ARITHMETIC:
+            steps.append(maker)
+        if maker is None or maker.op_type != "Cast" or maker.input[0] not in inputs:
+            continue
+        values = every = np.arange(256.0)
+        for step in steps[:0:-1]:
+            values = _ARITHMETIC[step.op_type](values, constants[step.input[1]])
+        scale, zero = (constants[name].astype(float) for name in node.input[1:])
+        if np.abs(values / scale + zero - every).max() > 1:
+            continue
+        for user in graph.node:
+            for place, name in enumerate(user.input):
+                if name == node.output[0]:
+                    user.input[place] = maker.input[0]
+        for unused in (*steps, maker):
+            if not any(unused.output[0] in each.input for each in graph.node):
+                graph.node.remove(unused)
+
+
+def _kind(value: onnx.ValueInfoProto) -> int:
+    return value.type.tensor_type.elem_type
 
 
 @contextlib.contextmanager

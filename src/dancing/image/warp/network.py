@@ -58,7 +58,13 @@ class Generator(nn.Module):
             self.head.bias[4 * 4 :] = _SURE
 
     def forward(self, sketch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        first = torch.relu(self.stem(sketch * 2 - 1))  # (N, C, H/2, W/2)
+        return self.mending(sketch * 2 - 1, sketch[:, :4])
+
+    def mending(
+        self, sketch: torch.Tensor, painted: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `forward`, of sketches in [-1, 1], and what is painted, their start, in [0, 1]."""
+        first = torch.relu(self.stem(sketch))  # (N, C, H/2, W/2)
         second = self.encoders[0](torch.relu(self.downs[0](first)))  # (N, 2 C, H/4, W/4)
         third = self.encoders[1](torch.relu(self.downs[1](second)))  # (N, 3 C, H/8, W/8)
         x = self.bottom(torch.relu(self.downs[2](third)))  # (N, 4 C, H/16, W/16)
@@ -67,7 +73,7 @@ class Generator(nn.Module):
         x = torch.relu(_doubled(self.ups[0](x)) + first)
         x = self.head(x + torch.relu(self.last(x)))  # (N, 20, H/2, W/2)
         x = functional.pixel_shuffle(x, 2).float()  # (N, 5, H, W)
-        colour = (_colours_around(sketch[:, :4].float()) + _COLOUR * x[:, :3]).clamp(0, 1)
+        colour = (_colours_around(painted.float()) + _COLOUR * x[:, :3]).clamp(0, 1)
         own = torch.cat([colour, torch.sigmoid(x[:, 3:4])], 1)
         return own, torch.sigmoid(x[:, 4:])
 
@@ -113,6 +119,7 @@ class Deployed(nn.Module):
         self.generator = generator
 
     def forward(self, sketch: torch.Tensor) -> torch.Tensor:
-        own, keep = self.generator(sketch.permute(0, 3, 1, 2).float() / 255)
+        pixels = sketch.permute(0, 3, 1, 2)
+        own, keep = self.generator.mending(pixels.float() * (2 / 255) - 1, pixels[:, :4] / 255)
         pixels = torch.cat([own, keep], 1) * 255 + 0.5
         return pixels.permute(0, 2, 3, 1).to(torch.uint8)
