@@ -1,6 +1,6 @@
 """Lay a drawn person over a scene: where to draw, the shadow on the floor, the person.
 
-All arithmetic is on 16-bit integers and on the box that changes, a colour at a time: NumPy is
+All arithmetic is on integers and on the box that changes; NumPy's a colour at a time, for it is
 several times slower on interleaved colours with one matte.
 """
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dancing.body.poses import interpolate
 from dancing.media.video import resize
 
 if TYPE_CHECKING:
@@ -132,6 +131,8 @@ def darken(frame: NDArray[np.uint8], shade: NDArray[np.float32], size: tuple[int
             pixels of the picture; bilinear between their middles.
         size: (width, height) of the picture that the shade was made for.
     """
+    import cv2
+
     dark = shade >= _FAINTEST
     rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
     if not len(rows):
@@ -142,13 +143,16 @@ def darken(frame: NDArray[np.uint8], shade: NDArray[np.float32], size: tuple[int
     # A cell reaches to the middles of its neighbours.
     top, bottom = _span(rows, down, height)
     left, right = _span(columns, across, width)
-    y = (np.arange(top, bottom) + 0.5) / down - 0.5
-    x = (np.arange(left, right) + 0.5) / across - 0.5
-    smooth = interpolate(interpolate(shade.T, x).T, y)
-    kept = np.rint(256 * (1 - smooth)).astype(np.uint16)
-    for colour in range(3):
-        box = frame[top:bottom, left:right, colour]
-        box[:] = (box * kept) >> 8
+    # Where a pixel's middle lies among those of cells.
+    place = np.array([[1 / across, 0, (left + 0.5) / across - 0.5],
+                      [0, 1 / down, (top + 0.5) / down - 0.5]])  # fmt: skip
+    kept = cv2.warpAffine(
+        1 - shade, place, (right - left, bottom - top),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    kept = cv2.convertScaleAbs(kept, alpha=255)
+    box = frame[top:bottom, left:right]
+    box[:] = cv2.multiply(box, cv2.merge([kept] * 3), scale=1 / 255)
 
 
 def lay_over(frame: NDArray[np.uint8], layers: NDArray[np.uint8], corner: tuple[int, int]) -> None:
