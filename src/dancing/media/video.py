@@ -67,6 +67,7 @@ class _Format:
         container: FFmpeg's name of it.
         opaque, transparent: codecs of the pictures; None where there can be no transparency.
         sound: codec of the sound.
+        sound_options: of that codec.
         rate: samples a second.
         options: of the container.
     """
@@ -75,6 +76,7 @@ class _Format:
     opaque: _Codec
     transparent: _Codec | None
     sound: str
+    sound_options: dict[str, Any]
     rate: int
     options: dict[str, str]
 
@@ -92,14 +94,17 @@ _FAST_VP9 = {
     **{"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "20", "b": "0"},
     **{"auto-alt-ref": "0", "lag-in-frames": "0", "threads": "4"},
 }
+# FFmpeg has it that above 64 kbit/s the fast way to share out the bits is also the better one.
+_AAC = "aac", {"aac_coder": "fast"}
 _FORMATS = {
-    ".mp4": _Format("mp4", _H264, None, "aac", 44_100, {"movflags": "+faststart"}),
-    ".mov": _Format("mov", _H264, _PRORES, "aac", 44_100, {"movflags": "+faststart"}),
+    ".mp4": _Format("mp4", _H264, None, *_AAC, 44_100, {"movflags": "+faststart"}),
+    ".mov": _Format("mov", _H264, _PRORES, *_AAC, 44_100, {"movflags": "+faststart"}),
     ".webm": _Format(
         "webm",
         _Codec("libvpx-vp9", "yuv420p", _FAST_VP9),
         _Codec("libvpx-vp9", "yuva420p", _FAST_VP9),
         "libopus",
+        {},
         48_000,
         {"fflags": "+bitexact"},  # or tracks get numbers by chance
     ),
@@ -406,6 +411,7 @@ class VideoWriter:
             sound = self._container.add_stream(self._format.sound, rate=rate, layout="stereo")
             self._audio = cast("AudioStream", sound)
             self._audio.bit_rate = 192_000
+            self._audio.options = self._format.sound_options
             self._blocks = decode_stereo(self._sound, rate, self._start, listener=self._listener)
             self._left_over = np.zeros((2, 0), np.float32)
 
