@@ -71,6 +71,26 @@ def test_a_photo_is_drawn_where_the_footage_shows_the_person(folder, no_estimato
         assert 0.3 < mine[key].value < 1.6, key
 
 
+@pytest.mark.filterwarnings("ignore:pose fidelity")
+def test_repeated_frames_are_no_flicker(folder, no_estimator, tmp_path):
+    """Of footage with 24 frames a second, every fifth frame of 30 shows the one before again."""
+    steady = []
+    for name, shown in (("all", range(20)), ("film", [t - (t % 5 == 4) for t in range(20)])):
+        path = tmp_path / f"{name}.h5"
+        with Dataset(folder / "last.h5") as data, DatasetWriter(path) as writer:
+            (clip,) = data
+            writer.clip(
+                name,
+                PoseSequence(clip.landmarks[:20], aspect=clip.aspect),
+                frames=(clip.frames[t] for t in shown),
+                mattes=(clip.matte[t] for t in shown),
+                source="last.png",
+            )
+        figures = image.evaluate(folder / "me", [path]).row("warp").figures
+        steady.append(figures["steadiness_ratio"].value)
+    assert steady[1] == pytest.approx(steady[0], rel=0.1)
+
+
 def test_the_learned_frame_itself_lies_pixel_on_pixel(folder):
     dancer = Dancer(folder / "me")
     with Dataset(folder / "me.h5") as (clip,):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -264,14 +264,19 @@ def _draw(
             )
             if retrieval is not None:
                 shown.pictures[NEAREST] = retrieval(clip, frame.time, window)
-            _compare(rows, shown, before)
+            repeated = None
+            if before is not None and np.array_equal(before.frame.picture, frame.picture):
+                # Of footage with fewer frames a second, data repeat some: there the true person
+                # stands still, and moves the farther in the next one.
+                repeated = _Shown(replace(before.frame, time=frame.time), before.pictures)
+            _compare(rows, shown, before if repeated is None else None)
             if frame.box is not None:
                 boxed.append(frame.time)
             if estimator is not None:
                 asked.add(clip, frame.time, window)
                 for name, tally in rows.items():
                     tally.looked.append(fidelity.look(estimator, shown.pictures[name]))
-            before = shown
+            before = shown if repeated is None else repeated
             done += 1
             listener.progress("drawing", done, total)
         poses = None
