@@ -1,14 +1,20 @@
 """Several pictures of a person: which one each part is drawn from, and which ones a video gives."""
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from dancing.body.skeleton import ELBOWS, HEAD, NOSE, WRISTS
-from dancing.image.warp import choice, footage
+from dancing.body.skeleton import ELBOWS, HEAD, HIPS, NOSE, WRISTS
+from dancing.image.warp import choice, footage, photo
 from dancing.image.warp.choice import FIRST_LIMB, TRUNK_GROUP, Chooser, group_of
 from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
 from dancing.image.warp.painter import paint
+from dancing.image.warp.reference import files_of, read_references
+from dancing.image.warp.sight import Sight
 from media import Recorder
 from photos import ava_dances
 from videos import write_video
@@ -65,6 +71,56 @@ def test_what_is_not_seen_is_taken_from_elsewhere(dance):
     chosen = Chooser(references, visibility)(references[0].figure)
     assert (chosen[FIRST_LIMB : FIRST_LIMB + 2] == 1).all()
     assert chosen[choice.HEAD] == chosen[TRUNK_GROUP] == 0
+
+
+def test_of_a_head_alone_nothing_else_is_drawn(dance):
+    """Its landmarks are as usual, so that for arms and legs it would be as good as the other."""
+    points, frames = dance
+    still = frames[50]
+    alone = cut(still[..., :3], still[..., 3], turned(points[50], 6), head=True)
+    assert set(alone.layers) == {("head", None)}
+    chooser = Chooser([*of(dance, 20), alone], [SEEN] * 2)
+    chosen = chooser(Figure(turned(points[50], 5)))
+    assert chosen[choice.HEAD] == 1 and (np.delete(chosen, choice.HEAD) == 0).all()
+    assert chooser.layers_of(("head", None)) == [(alone.layers["head", None], 1.0)]
+
+
+def test_heads_are_picked_for_how_they_are_turned(dance, monkeypatch):
+    """Of one pose with the head turned by and by: no other picture, no head twice."""
+    points = dance[0][50]
+    judged = []
+    for to in (*range(-6, 7), 0):
+        one = SimpleNamespace(figure=Figure(turned(points, to)), to=to)
+        judged.append(footage._Judged(one, np.zeros(choice.N_GROUPS), abs(to)))
+    monkeypatch.setattr(footage, "MOST", 1)
+    whole, heads = footage._chosen(judged)
+    assert [one.to for one in whole] == [0]
+    assert 2 <= len(heads) <= footage.MOST_HEADS
+    assert min(one.to for one in heads) < -2 and max(one.to for one in heads) > 2
+    assert len({one.to for one in (*whole, *heads)}) == 1 + len(heads)
+
+
+def test_a_head_is_cut_out_without_the_body(dance):
+    points, frames = dance
+    landmarks = np.column_stack([points[50], np.ones(33), np.zeros((33, 3))]).astype(np.float32)
+    frame, alpha = frames[50][..., :3], np.ascontiguousarray(frames[50][..., 3])
+    sight = Sight(Path("film.mp4"), frame, alpha, alpha, landmarks, 1.0, head=True)
+    head, corner = photo._cut(sight)
+    whole, _ = photo._cut(replace(sight, head=False))
+    assert head.head and not whole.head and head.card.head
+    height, width = head.alpha.shape
+    assert height < 0.4 * len(whole.alpha)
+    # In the picture from whose corner it is: all of the head, not the hips.
+    assert np.allclose(head.points[:, :2] + corner, points[50], atol=1e-3)
+    assert (head.points[list(HEAD), :2] > 0).all()
+    assert (head.points[list(HEAD), :2] < [width, height]).all()
+    assert (head.points[HIPS, 1] > height).all()
+    part = frame[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
+    assert (head.colour == part).all()
+    files = files_of([head], frame)
+    card = SimpleNamespace(references=[head.card], plate=frame.shape[1::-1])
+    (again,) = read_references(card, files.__getitem__)
+    assert again.head and (again.alpha == head.alpha).all()
 
 
 def test_small_movements_change_nothing(dance):
@@ -144,7 +200,10 @@ def test_a_video_gives_sharp_pictures_and_the_scene(film):
     told = []
     sights, _, notes = footage.sights([path], Recorder(told))
     assert not notes and told
-    assert 1 <= len(sights) <= footage.MOST
+    heads = [sight.head for sight in sights]
+    assert heads == sorted(heads)
+    assert 1 <= heads.count(False) <= footage.MOST
+    assert heads.count(True) <= footage.MOST_HEADS
     for sight in sights:
         rows, columns = np.nonzero(sight.matte >= 128)
         assert np.ptp(rows) > 2 * np.ptp(columns) / 1.5

@@ -55,10 +55,12 @@ class ReferenceCard:
     Attributes:
         size: (width, height) of the picture in pixels.
         points: the landmarks, (33, 6), row by row.
+        head: whether only the head is drawn from it.
     """
 
     size: tuple[int, int]
     points: tuple[float, ...]
+    head: bool = False
 
     def __post_init__(self) -> None:
         _check_size("size", self.size)
@@ -67,6 +69,8 @@ class ReferenceCard:
     @property
     def holds(self) -> str:
         """What it shows, in words."""
+        if self.head:
+            return f"a picture of the person's head, {self.size[0]}x{self.size[1]}"
         missing = unseen(np.array(self.points).reshape(N_LANDMARKS, POINT), self.size)
         parts = f"without {', '.join(missing)}" if missing else "from head to foot"
         return f"a picture of the person, {parts}, {self.size[0]}x{self.size[1]}"

@@ -48,10 +48,12 @@ _UNSEEN, _FOLDED, _BEFORE_FACE, _CROSSED = 1.0, 0.5, 0.6, 0.3
 _MIRRORED = 0.3
 _BEFORE_TRUNK, _HIDDEN_TRUNK = 0.25, 0.15  # for the arm, for the trunk
 _NEAR_FACE = 0.4  # torso lengths from the middle of a face to fingers that may be before it
+_NEVER = 1e6
 _LEAST = 1e-6
 
-OTHER = 0.1
-"""Price of any reference but the first, which is the best of all."""
+# A head that is turned only a little otherwise does not look like this person's.
+OTHER = np.array([0.03, 0.1, *[0.1] * len(LIMBS)])
+"""Of each group the price of any reference but the first, which is the best of all."""
 _GAINS = np.array([0.15, 0.25, *[0.2] * len(LIMBS)])  # by which another reference must be better
 _RESTS = round(FPS / 3)  # frames until the next change
 _FADE = 3  # frames in which the old one fades within the outline of the new one
@@ -189,7 +191,10 @@ class Chooser:
         self, references: Sequence[Layers], visibility: Sequence[Floats], mirrored: int = 0
     ) -> None:
         self._references = references
-        self.skirt = sum(one.skirt for one in references) * 2 > len(references)
+        groups = [{group_of(part) for part in one.layers} for one in references]
+        shown = np.array([[group in each for group in range(N_GROUPS)] for each in groups])
+        whole = [one for one, each in zip(references, groups, strict=True) if TRUNK_GROUP in each]
+        self.skirt = sum(one.skirt for one in whole) * 2 > len(whole)
         figures = [one.figure for one in references]
         self._looks = Looks.of(figures)
         self._prices = np.array([prices(*each) for each in zip(figures, visibility, strict=True)])
@@ -198,10 +203,11 @@ class Chooser:
         self._prices[:, arms] += _UNSEEN * (1 - np.array([one.seen for one in references]))
         if mirrored:
             self._prices[-mirrored:, arms] += _MIRRORED
-            self._prices[-mirrored:, : arms.start] = self._prices[-mirrored:, arms.stop :] = np.inf
+            self._prices[-mirrored:, : arms.start] = self._prices[-mirrored:, arms.stop :] = _NEVER
         # Of a skirt and trousers no person can be put together.
         others = [one.skirt != self.skirt for one in references]
-        self._prices[np.ix_(others, [TRUNK_GROUP, *range(FIRST_LIMB + N_ARMS, N_GROUPS)])] = np.inf
+        self._prices[np.ix_(others, [TRUNK_GROUP, *range(FIRST_LIMB + N_ARMS, N_GROUPS)])] = _NEVER
+        self._prices[~shown] = _NEVER
         self._now = np.full(N_GROUPS, -1)
         self._before = np.full(N_GROUPS, -1)
         self._since = np.full(N_GROUPS, _RESTS)

@@ -21,7 +21,7 @@ from dancing.data.landmarker import Landmarker, Person
 from dancing.data.people import MOST_PEOPLE
 from dancing.errors import DancingError
 from dancing.image.scene import uncovered
-from dancing.image.warp.choice import FIRST_LIMB, MARKS, N_GROUPS, OTHER, Looks, costs, prices
+from dancing.image.warp.choice import FIRST_LIMB, HEAD, MARKS, N_GROUPS, OTHER, Looks, costs, prices
 from dancing.image.warp.figure import N_ARMS, Figure, to_segment
 from dancing.image.warp.framing import seen_often, yaw
 from dancing.image.warp.plate import filled
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     Picture = NDArray[np.uint8]
 
 MOST = 8
-"""Pictures that a dancer is made from."""
+"""Pictures that a dancer is made from; heads come besides."""
+MOST_HEADS = 8
 _A_SECOND, _MOST_LOOKS = 6.0, 120
 _LONGEST = 120.0  # seconds of footage that are looked at
 _HEIGHT = 640  # of the pictures in which people are looked for
@@ -53,7 +54,9 @@ _RADII = (0.5, 0.35, 0.16, 0.22)  # of head, trunk, arms, legs, in torso lengths
 # What makes a picture a good first one, as prices.
 _TURNED, _LYING, _OUTSIDE, _OFF_FEET, _CLUTTERED = 1.5, 2.0, 2.0, 0.5, 1.0
 _UNLIKE = 0.5  # for the distance from the clip's other poses
-_WORTH = 0.015  # by which a further picture must lessen the costs, over parts and frames
+# By which a further picture must lessen the costs, over parts and frames; of a head, over frames.
+_WORTH, _WORTH_OF_HEAD = 0.015, 0.01
+_SPOILED = 0.4  # price of a head that is blurred or hidden: rather one that is turned otherwise
 
 # Scenes: pictures that are compared and put together; how much of the picture behind the person
 # may change on average while the camera stands; and what one place counts at most.
@@ -100,9 +103,9 @@ def sights(
         listener: told of progress, and of what is damaged or left out.
 
     Returns:
-        At most `MOST`; the proportions of the body, see `framing.seen_often`; and notes, one line
-        each. Visibility is also low in the pictures where a part is blurred, or where something is
-        before it.
+        At most `MOST`, and `MOST_HEADS` of the head only; the proportions of the body, see
+        `framing.seen_often`; and notes, one line each. Visibility is also low in the pictures where
+        a part is blurred, or where something is before it.
 
     Raises:
         DancingError: when a video cannot be read, or nobody can be seen in it.
@@ -115,10 +118,12 @@ def sights(
         for one in _looked(number, video, rates[number], notes, listener)
     ]
     scenes = [_Scene([g for g in glimpses if g.video == n]) for n in range(len(videos))]
-    chosen = _chosen([_judged(g, glimpses, scenes[g.video]) for g in glimpses])
+    chosen, heads = _chosen([_judged(g, glimpses, scenes[g.video]) for g in glimpses])
     standing = scenes[chosen[0].video].standing
     body = seen_often(np.array([g.points * [g.aspect, 1, 1, 1, 1, 1] for g in glimpses]))
-    return _fetched(videos, rates, chosen, standing, listener), body, notes
+    found = _fetched(videos, rates, [*chosen, *heads], standing, listener)
+    found[len(chosen) :] = [replace(one, head=True) for one in found[len(chosen) :]]
+    return found, body, notes
 
 
 def _rates(videos: Sequence[Path], notes: list[str]) -> list[tuple[float, int]]:
@@ -300,8 +305,9 @@ def _feet_in_matte(glimpse: _Glimpse) -> float:
     return float((glimpse.matte[rows, columns] >= 128).mean())
 
 
-def _chosen(judged: Sequence[_Judged]) -> list[_Glimpse]:
-    """The best frame, and those that show parts in other ways, each the next most useful."""
+def _chosen(judged: Sequence[_Judged]) -> tuple[list[_Glimpse], list[_Glimpse]]:
+    """The best frame, and those that show parts in other ways, each the next most useful; and
+    those that show heads turned in more ways."""
     looks = Looks.of([one.glimpse.figure for one in judged])
     own = np.array([one.prices for one in judged])
     found = costs(looks, looks, skirt=True) + own[None]  # (frames, references, groups)
@@ -315,7 +321,16 @@ def _chosen(judged: Sequence[_Judged]) -> list[_Glimpse]:
             break
         numbers.append(int(gains.argmax()))
         best = np.minimum(best, found[:, numbers[-1]])
-    return [judged[number].glimpse for number in numbers]
+    heads: list[int] = []
+    found, best = found[..., HEAD], best[:, HEAD]
+    found[:, own[:, HEAD] > _SPOILED] = np.inf
+    while len(heads) < MOST_HEADS:
+        gains = np.maximum(best[:, None] - found, 0).mean(0)
+        if gains.max() < _WORTH_OF_HEAD:
+            break
+        heads.append(int(gains.argmax()))
+        best = np.minimum(best, found[:, heads[-1]])
+    return [judged[n].glimpse for n in numbers], [judged[n].glimpse for n in heads]
 
 
 def _fetched(

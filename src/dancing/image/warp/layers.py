@@ -99,15 +99,21 @@ class Layers:
     layers: dict[Part, Layer]
 
 
-def cut(colour: NDArray[np.uint8], alpha: NDArray[np.uint8], points: NDArray[np.float32]) -> Layers:
+def cut(
+    colour: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    head: bool = False,
+) -> Layers:
     """The layers of a reference.
 
     Args:
         colour: (H, W, 3).
         alpha: (H, W).
         points: (33, 2) landmarks in pixels.
+        head: make a layer of the head only.
     """
-    return _Cutter(colour, alpha, Figure(points)).layers()
+    return _Cutter(colour, alpha, Figure(points)).layers(head)
 
 
 class _Cutter:
@@ -320,7 +326,7 @@ class _Cutter:
         column, row = place * self._size / self._alpha.shape[::-1]
         return int(row), int(column)
 
-    def layers(self) -> Layers:
+    def layers(self, only_head: bool) -> Layers:
         figure = self._figure
         skirt = bool(self._hem)
         body = self._labels == _BODY
@@ -341,8 +347,10 @@ class _Cutter:
         along = (self._places - figure.shoulders) @ neck / (neck @ neck)
         # Hair beside the neck goes with the head, a collar with the trunk.
         head = self._has_colours_of_head(along)
-        self._add(made, "trunk", None, colour, alpha, (along < 0.25) | ~head)
         self._add(made, "head", None, colour, alpha, (along > 0.05) & head)
+        if only_head:
+            return Layers(figure, skirt, np.zeros(N_ARMS), made)
+        self._add(made, "trunk", None, colour, alpha, (along < 0.25) | ~head)
         for limb in range(len(LIMBS)):
             self._add_limb(made, limb)
         seen = np.array([self._seen_part(limb) for limb in range(N_ARMS)])

@@ -27,6 +27,7 @@ from dancing.image.compositing import lay_over, within
 from dancing.image.warp import footage
 from dancing.image.warp.card import TURNS, Card, unseen
 from dancing.image.warp.cutout import cut_out
+from dancing.image.warp.figure import Figure
 from dancing.image.warp.framing import Frame, framed, margins, measured, yaw
 from dancing.image.warp.plate import extended, filled
 from dancing.image.warp.reference import Reference, files_of
@@ -62,6 +63,7 @@ _BLURRED = 0.11  # photos have 0.23 to 0.48; blurred by a hundredth of the perso
 _OPAQUE = 0.05  # part of a picture that is transparent, where it is a cut-out
 _BACKDROP = (206, 206, 204)
 _AROUND_CUT = 0.05  # heights of a person around it that are looked at to cut it out
+_AROUND_HEAD = 0.7, 0.15  # torso lengths beside the face and below the shoulders, that belong to it
 _PAD = 3  # pixels around a person in a reference
 _LONGEST_PLATE = 1920
 _TAIL = 0.3  # torso lengths by which a person goes on below a photo's edge
@@ -437,9 +439,14 @@ def _cut(sight: Sight) -> tuple[Reference, tuple[int, int]]:
     rows, columns = (np.flatnonzero((sight.matte > 0).any(axis)) for axis in (1, 0))
     around = _AROUND_CUT * np.ptp(rows)
     left, top = (max(0, int(line[0] - around)) for line in (columns, rows))
-    box = np.s_[
-        top : min(height, int(rows[-1] + around)), left : min(width, int(columns[-1] + around))
-    ]
+    bottom, right = min(height, int(rows[-1] + around)), min(width, int(columns[-1] + around))
+    if sight.head:
+        figure = Figure(sight.points[:, :2])
+        x, y = figure.face.mean(0)
+        beside, below = (side * figure.torso for side in _AROUND_HEAD)
+        left, right = max(left, int(x - beside)), min(right, int(x + beside))
+        bottom = min(bottom, int(max(y, *sight.points[SHOULDERS, 1]) + below))
+    box = np.s_[top:bottom, left:right]
     corner = np.array([left, top, 0, 0, 0, 0], np.float32)
     if sight.alpha is not None:
         colour, alpha = sight.picture[box], sight.alpha[box]
@@ -462,7 +469,10 @@ def _cut(sight: Sight) -> tuple[Reference, tuple[int, int]]:
         colour = np.pad(colour, ((0, tail), (0, 0), (0, 0)), "edge")
         alpha = np.pad(alpha, ((0, tail), (0, 0)), "edge")
     reference = Reference(
-        np.ascontiguousarray(colour), np.ascontiguousarray(alpha), sight.points - corner
+        np.ascontiguousarray(colour),
+        np.ascontiguousarray(alpha),
+        sight.points - corner,
+        sight.head,
     )
     return reference, (int(corner[0]), int(corner[1]))
 

@@ -28,11 +28,13 @@ class Reference:
         alpha: (H, W) uint8, 255 where the person is.
         points: (33, 6) float32 landmarks: x, y in pixels of this picture, visibility in [0, 1],
             and the world landmark's x, y, z in metres, hip-centred.
+        head: whether it shows only the head; other landmarks may lie outside.
     """
 
     colour: NDArray[np.uint8]
     alpha: NDArray[np.uint8]
     points: NDArray[np.float32]
+    head: bool = False
 
     @property
     def card(self) -> ReferenceCard:
@@ -41,6 +43,7 @@ class Reference:
         return ReferenceCard(
             size=(width, height),
             points=tuple(round(float(value), 4) for value in self.points.ravel()),
+            head=self.head,
         )
 
 
@@ -69,7 +72,7 @@ def read_references(card: Card, file: Callable[[str], bytes]) -> list[Reference]
         points = np.array(entry.points, np.float32).reshape(N_LANDMARKS, POINT)
         # Without alpha where all of it is opaque.
         alpha = pixels[..., 3] if pixels.shape[2] == 4 else np.full(pixels.shape[:2], 255, np.uint8)
-        found.append(Reference(np.ascontiguousarray(pixels[..., :3]), alpha, points))
+        found.append(Reference(np.ascontiguousarray(pixels[..., :3]), alpha, points, entry.head))
     return found
 
 

@@ -91,7 +91,7 @@ class Runtime:
         seen = np.array([one.seen for one in references])
         hidden = [arm for arm in range(N_ARMS) if seen[:, arm].max() < _HIDDEN]
         other = {int(seen[:, 1 - arm].argmax()) for arm in hidden}
-        references += [cut(*_mirrored(*pictures[number])) for number in other]
+        references += [cut(*_mirrored(*pictures[number][:3])) for number in other]
         visibility += [visibility[number][list(MIRROR)] for number in other]
         chooser = Chooser(references, visibility, len(other))
         scale = _Scale(self._card, standing, size)
@@ -145,27 +145,29 @@ class _Scale:
 
 def _fitting(
     reference: Reference, torso: float
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-    """Colour, alpha and landmarks (33, 2) in pixels, no larger than a torso of this length."""
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32], bool]:
+    """Colour, alpha and landmarks (33, 2) in pixels, no larger than a torso of this length; and
+    whether it is of a head only."""
     import cv2
 
     points = reference.points[:, :2]
     shrink = torso / Figure(points).torso
     if shrink >= 1:
-        return reference.colour, reference.alpha, points
+        return reference.colour, reference.alpha, points, reference.head
     height, width = reference.alpha.shape
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     colour, alpha = (
         cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         for picture in (reference.colour, reference.alpha)
     )
-    return colour, alpha, points * np.array([size[0] / width, size[1] / height], np.float32)
+    points = points * np.array([size[0] / width, size[1] / height], np.float32)
+    return colour, alpha, points, reference.head
 
 
 def _mirrored(
     colour: NDArray[np.uint8], alpha: NDArray[np.uint8], points: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-    """What `_fitting` returns, in a mirror."""
+    """A picture, its alpha and landmarks, in a mirror."""
     moved = points[list(MIRROR)] * [-1, 1] + [alpha.shape[1], 0]
     return (
         np.ascontiguousarray(colour[:, ::-1]),

@@ -32,6 +32,7 @@ class Sight:
         points: (33, 6) with x, y in pixels.
         resolution: pixels of the file to one of the picture, at least 1.
         scene: (H, W, 3) without the person, where that was seen; else None.
+        head: whether only the head is to be drawn from it.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Sight:
     points: NDArray[np.float32]
     resolution: float
     scene: Picture | None = None
+    head: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
