@@ -142,23 +142,32 @@ def test_a_change_waits_for_the_one_before(dance):
     assert len(changes) > 1 and np.diff(changes).min() >= 10
 
 
-def test_nothing_shines_through_a_person_who_changes(dance):
+def test_a_change_fades_within_the_new_outline(dance):
     points, frames = dance
     size = frames.shape[2], frames.shape[1]
+    references = of(dance, 50, 20)
+    chooser = Chooser(references, [SEEN] * 2)
+    pose = Figure(points[50])
+    chooser(pose)
+    chooser._before[:], chooser._now[:], chooser._since[:] = 0, 1, 0
+    shown, fading = [], chooser.layers_of(("trunk", None))
+    assert [layer for layer, _ in fading] == [one.layers["trunk", None] for one in references[::-1]]
+    assert fading[0][1] == 1 and 0 < fading[1][1] < 1
+    for layers_of in (chooser.layers_of, lambda part: chooser.layers_of(part)[:1]):
+        shown.append(paint(layers_of, pose, False, size).canvas)
+    assert not shown[0][shown[1][..., 3] == 0].any(), "one outline"
+    assert (shown[0] != shown[1]).any(), "and colours of both"
+    inside = shown[1][..., 3] == 255
+    assert shown[0][inside][:, 3].min() >= 253, "nothing shines through"
+
+
+def test_a_head_changes_at_once(dance):
+    points = dance[0][50]
     chooser = Chooser(heads(dance), [SEEN] * 3)
-    chooser(Figure(points[50]))
-    before = paint(chooser.layers_of, Figure(points[50]), False, size).canvas
-    seen = 0
-    for _ in range(30):
-        pose = Figure(turned(points[50], 5))
-        chooser(pose)
-        seen += len(chooser.layers_of(("head", None))) > 1
-        now = paint(chooser.layers_of, pose, False, size).canvas
-        inside = before[..., 3] == 255
-        assert now[inside][:, 3].mean() > 253
-        alone = paint(lambda part: chooser.layers_of(part)[:1], pose, False, size).canvas
-        assert not now[alone[..., 3] == 0].any(), "one outline at a time"
-    assert 2 <= seen <= 10
+    shown = [chooser(Figure(turned(points, to)))[choice.HEAD] for to in [0] * 3 + [5] * 20]
+    assert len(set(shown)) == 2
+    chooser._since[:] = 0
+    assert len(chooser.layers_of(("head", None))) == 1
 
 
 def test_of_one_reference_everything_is_drawn_whole(dance):

@@ -231,12 +231,14 @@ class Chooser:
     def layers_of(self, part: Part) -> list[tuple[Layer, float]]:
         """What to draw a part from in the present pose: one layer, or none.
 
-        While references change, also the one before, with how much of it is still seen.
+        While references change, also the one before, with how much of it is still seen; but of a
+        head, for a moment with four eyes is worse than a quick turn.
         """
         group = group_of(part)
         old, new = self._before[group], self._now[group]
         left = 1 - (self._since[group] + 1) / _FADE
-        shares = [(new, 1.0)] if old < 0 or left <= 0 else [(new, 1.0), (old, left)]
+        fading = group != HEAD and old >= 0 and left > 0
+        shares = [(new, 1.0), (old, left)] if fading else [(new, 1.0)]
         layers = [(self._references[number].layers.get(part), share) for number, share in shares]
         if layers[0][0] is None:
             return []

@@ -54,6 +54,7 @@ _JOINT = 0.6  # in radii
 _SURELY, _LIKELY, _PERHAPS = 0.45, 1.05, 1.4
 _LOOSE = 2.2  # radii, that a sleeve is wide at most
 _SAMPLES = 12  # places along a bone where it is looked for
+_AROUND = 32  # pixels around what is told by its colours that are looked at too
 _FEWEST = 50  # pixels of which a colour is told
 _SPREAD = 1.25  # times a hand's radius
 _BODY, _OUTSIDE = 0, -1  # labels; limbs are 1 to 4
@@ -395,13 +396,19 @@ class _Cutter:
         """
         import cv2
 
-        picture = self._small.copy()
-        picture[~self._solid] = np.median(self._small[rest], 0)
+        rows, columns = (np.flatnonzero((mask != cv2.GC_BGD).any(axis)) for axis in (1, 0))
+        box = tuple(
+            slice(max(0, line[0] - _AROUND), line[-1] + 1 + _AROUND) for line in (rows, columns)
+        )
+        picture = self._small[box].copy()
+        picture[~self._solid[box]] = np.median(self._small[rest], 0)
         cv2.setRNGSeed(0)
-        cv2.grabCut(picture, mask, None, np.zeros((1, 65)), np.zeros((1, 65)), 2,
+        part = np.ascontiguousarray(mask[box])
+        cv2.grabCut(picture, part, None, np.zeros((1, 65)), np.zeros((1, 65)), 2,
                     cv2.GC_INIT_WITH_MASK)  # fmt: skip
-        found = (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
-        return cv2.medianBlur(found.astype(np.uint8), 5) > 0
+        found = np.zeros(mask.shape, np.uint8)
+        found[box] = (part == cv2.GC_FGD) | (part == cv2.GC_PR_FGD)
+        return cv2.medianBlur(found, 5) > 0
 
     def _trunk_half(self) -> Points:
         """How far from the spine a trunk reaches at most, in torso lengths."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,8 @@ class Runtime:
         scene = background or self.scene
         standing = self._card.placement.torso * size[1]
         pictures = [_fitting(one, standing * _RESOLUTION) for one in self._references]
-        references = [cut(*each) for each in pictures]
+        with ThreadPoolExecutor() as pool:
+            references = list(pool.map(lambda each: cut(*each), pictures))
         visibility = [one.points[:, 2] for one in self._references]
         # An arm that no picture shows is like the other one.
         seen = np.array([one.seen for one in references])
