@@ -9,7 +9,7 @@ import pytest
 
 from dancing.body.poses import torso_length
 from dancing.body.retarget import proportions
-from dancing.body.skeleton import ANKLES, HIPS, KNEES
+from dancing.body.skeleton import ANKLES, EYES, HEAD, HIPS, KNEES, MOUTH
 from dancing.image.warp.choice import Chooser
 from dancing.image.warp.drawing import Piece
 from dancing.image.warp.drawing import drawn as pieces_drawn
@@ -17,7 +17,7 @@ from dancing.image.warp.figure import Figure
 from dancing.image.warp.layers import cut
 from dancing.image.warp.refining import Refiner
 from dancing.image.warp.runtime import _mirrored, _Scale
-from dancing.image.warp.skinning import skinned
+from dancing.image.warp.skinning import Skin, skinned
 from photos import ava_dances, painted
 
 REST = 50
@@ -272,6 +272,21 @@ def test_nobody_in_the_picture(dance, layers):
 # ------------------------------------------------------------------------------------------- size
 
 SIZE = (360, 640)
+
+
+def test_a_chin_stays_with_the_head(layers):
+    """Whose neck is short, too: when the head is stretched from the shoulders, the face is not."""
+    rest = layers.figure
+    neck = rest.face.mean(0) - rest.shoulders
+    low = rest.points.copy()
+    low[list(HEAD)] -= 0.3 * neck
+    short = Figure(low, rest.torso)
+    high = low.copy()
+    high[list(HEAD)] += 0.3 * neck
+    eyes, mouth = (short.face[list(pair)].mean(0) for pair in (EYES, MOUTH))
+    chin = mouth + 0.6 * (mouth - eyes)
+    (moved,) = skinned([Skin(short, chin[None], ("head", None), False)], Figure(high, rest.torso))
+    assert np.abs(moved[0] - chin - 0.3 * neck).max() < 0.1 * np.hypot(*(0.3 * neck))
 
 
 def sizes(points, body):

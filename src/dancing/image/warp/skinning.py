@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dancing.body.skeleton import EYES, MOUTH
 from dancing.image.warp.figure import (
     LEFT,
     N_ARMS,
@@ -41,6 +42,7 @@ RADII = np.array([(0.15, 0.11, 0.10), (0.24, 0.16, 0.14)])
 _INWARDS = np.deg2rad(-120)
 _MOST_AT_END = np.deg2rad(50)  # a hand or foot turns from the reference's, against its limb
 _MOST_TILT = 0.5  # of shoulders and hips, in radians
+_CHIN = 1.5  # from the middle of a face to the chin, in distances of eyes and mouth
 _MOST_NOD = 0.7  # of the head against the trunk, in radians
 _STRETCH = (0.15, 3.0)
 _STRETCH_AT_END = (0.7, 1.3)
@@ -111,8 +113,11 @@ class Skin:
         self._trunk = _Trunk(rest, places)
         middle = rest.face.mean(0)
         neck = middle - rest.shoulders
-        start = rest.shoulders + 0.12 * neck
-        self._head = smooth((places - start) @ unit(neck) / (0.5 * length(neck)))[:, None]
+        # Where the trunk's share ends: below the chin, which is part of the head.
+        face = length(rest.face[list(EYES)].mean(0) - rest.face[list(MOUTH)].mean(0))
+        end = np.clip(1 - _CHIN * face / length(neck), 0.25, 0.62)
+        along = (places - rest.shoulders) @ unit(neck) / length(neck)
+        self._head = smooth((along - 0.12) / (end - 0.12))[:, None]
         below = (rest.hips - places) @ rest.up / rest.torso
         self._legs = smooth(below / 0.5 if skirt else (below + 0.02) / 0.35)[:, None]
         half = max(length(rest.hip_line) / 2, 0.12 * rest.torso)
