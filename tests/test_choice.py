@@ -100,6 +100,15 @@ def test_heads_are_picked_for_how_they_are_turned(dance, monkeypatch):
     assert len({one.to for one in (*whole, *heads)}) == 1 + len(heads)
 
 
+def test_heads_between_raised_shoulders_are_left_out(dance):
+    points = dance[0][50]
+    assert not footage._shrugs(Figure(points))
+    tilted, waving = points.copy(), points.copy()
+    tilted[11, 1] -= 0.2 * np.hypot(*(points[11] - points[12]))
+    waving[ELBOWS[0], 1] = points[11, 1] - 20
+    assert footage._shrugs(Figure(tilted)) and footage._shrugs(Figure(waving))
+
+
 def test_a_head_is_cut_out_without_the_body(dance):
     points, frames = dance
     landmarks = np.column_stack([points[50], np.ones(33), np.zeros((33, 3))]).astype(np.float32)

@@ -22,7 +22,7 @@ from dancing.data.people import MOST_PEOPLE
 from dancing.errors import DancingError
 from dancing.image.scene import uncovered
 from dancing.image.warp.choice import FIRST_LIMB, HEAD, MARKS, N_GROUPS, OTHER, Looks, costs, prices
-from dancing.image.warp.figure import N_ARMS, Figure, to_segment
+from dancing.image.warp.figure import N_ARMS, Figure, length, to_segment
 from dancing.image.warp.framing import seen_often, yaw
 from dancing.image.warp.plate import filled
 from dancing.image.warp.sight import Sight
@@ -56,6 +56,7 @@ _TURNED, _LYING, _OUTSIDE, _OFF_FEET, _CLUTTERED = 1.5, 2.0, 2.0, 0.5, 1.0
 _UNLIKE = 0.5  # for the distance from the clip's other poses
 # By which a further picture must lessen the costs, over parts and frames; of a head, over frames.
 _WORTH, _WORTH_OF_HEAD = 0.015, 0.01
+_TILTED = 0.15  # sine of the shoulders' angle across the trunk
 _SPOILED = 0.4  # price of a head that is blurred or hidden: rather one that is turned otherwise
 
 # Scenes: pictures that are compared and put together; how much of the picture behind the person
@@ -323,7 +324,8 @@ def _chosen(judged: Sequence[_Judged]) -> tuple[list[_Glimpse], list[_Glimpse]]:
         best = np.minimum(best, found[:, numbers[-1]])
     heads: list[int] = []
     found, best = found[..., HEAD], best[:, HEAD]
-    found[:, own[:, HEAD] > _SPOILED] = np.inf
+    shrugs = [_shrugs(one.glimpse.figure) for one in judged]
+    found[:, (own[:, HEAD] > _SPOILED) | shrugs] = np.inf
     while len(heads) < MOST_HEADS:
         gains = np.maximum(best[:, None] - found, 0).mean(0)
         if gains.max() < _WORTH_OF_HEAD:
@@ -331,6 +333,13 @@ def _chosen(judged: Sequence[_Judged]) -> tuple[list[_Glimpse], list[_Glimpse]]:
         heads.append(int(gains.argmax()))
         best = np.minimum(best, found[:, heads[-1]])
     return [judged[n].glimpse for n in numbers], [judged[n].glimpse for n in heads]
+
+
+def _shrugs(figure: Figure) -> bool:
+    """Whether a shoulder is raised to the head, which then fits on no other trunk."""
+    raised = (figure.chains[:N_ARMS, 1] - figure.shoulders) @ figure.up
+    tilt = abs(figure.shoulder_line @ figure.up) / max(length(figure.shoulder_line), 1e-6)
+    return bool(raised.max() > 0 or tilt > _TILTED)
 
 
 def _fetched(
