@@ -190,6 +190,15 @@ def test_an_arm_that_is_hidden_is_like_the_other_one(layers):
     assert chosen.tolist() == [0, 0, 1, 0, 0, 0]
 
 
+def test_somebody_whose_arms_are_not_in_the_cut_out(layers):
+    points, alpha = standing(layers)
+    figure = Figure(points)
+    for chain in figure.chains[:2]:
+        cv2.polylines(alpha, [np.rint(chain).astype(np.int32)], False, 0, round(0.5 * figure.torso))
+    found = cut(np.full((*alpha.shape, 3), 120, np.uint8), alpha, points)
+    assert ("trunk", None) in found.layers and (found.seen == 0).all()
+
+
 def whole(found, part, shape):
     """The alpha of a part where it was cut from."""
     layer = found.layers[part]

@@ -205,8 +205,6 @@ class _Cutter:
         arms = (self._bones[:N_ARMS] / [[[1.0]], [[1.0]], [[_SPREAD]]]).min(1)
         near = arms.min(0)
         rest = self._solid & (near > _PERHAPS)
-        if min(rest.sum(), (near < _SURELY).sum()) < _FEWEST:
-            return labels
         mask = np.full(labels.shape, cv2.GC_BGD, np.uint8)
         mask[self._solid & (near < _PERHAPS)] = cv2.GC_PR_BGD
         mask[self._solid & (near < _LIKELY)] = cv2.GC_PR_FGD
@@ -217,6 +215,8 @@ class _Cutter:
             fixed = at_root & self._solid
             mask[fixed] = np.where(np.isin(labels[fixed], (1, 2)), cv2.GC_FGD, cv2.GC_BGD)
         found = self._grown(mask, rest)
+        if found is None:
+            return labels
         was = np.isin(labels, (1, 2))
         others = np.concatenate([[np.full(labels.shape, 1.0)], self._bones[N_ARMS:].min(1)])
         others[0] = np.where(self._up > -0.1, 0.0, 1.5)
@@ -383,12 +383,13 @@ class _Cutter:
         neck = to_segment(self._places, self._figure.shoulders, self._figure.face.mean(0))
         inside = (along > 0.05) & (neck < _NECK * self._figure.torso)
         mask[body & (inside | (along > _CHIN))] = cv2.GC_FGD
-        if min((body & (along < 0)).sum(), (mask == cv2.GC_FGD).sum()) < _FEWEST:
-            return np.ones_like(body)
-        return self._grown(mask, body & (along < 0)) | ~body
+        found = self._grown(mask, body & (along < 0))
+        return np.ones_like(body) if found is None else found | ~body
 
-    def _grown(self, mask: NDArray[np.uint8], rest: Mask) -> Mask:
+    def _grown(self, mask: NDArray[np.uint8], rest: Mask) -> Mask | None:
         """What has the colours of a mask's foreground: GrabCut (Rother et al. 2004).
+
+        None where too little is known of them, or of the background's.
 
         Args:
             mask: (rows, columns) of its classes.
@@ -396,6 +397,8 @@ class _Cutter:
         """
         import cv2
 
+        if min(rest.sum(), (mask == cv2.GC_FGD).sum()) < _FEWEST:
+            return None
         rows, columns = (np.flatnonzero((mask != cv2.GC_BGD).any(axis)) for axis in (1, 0))
         box = tuple(
             slice(max(0, line[0] - _AROUND), line[-1] + 1 + _AROUND) for line in (rows, columns)
@@ -482,10 +485,8 @@ class _Cutter:
         mask[arm & (distance < _PERHAPS)] = cv2.GC_PR_BGD
         mask[arm & (past > 0)] = cv2.GC_PR_FGD
         mask[arm & ((distance < _SURELY) | (near[2] < near[0]))] = cv2.GC_FGD
-        sleeve = arm & (distance > _PERHAPS)
-        if min(sleeve.sum(), (mask == cv2.GC_FGD).sum()) < _FEWEST:
-            return past
-        return np.where(self._grown(mask, sleeve), 1.0, -1.0)
+        found = self._grown(mask, arm & (distance > _PERHAPS))
+        return past if found is None else np.where(found, 1.0, -1.0)
 
     def _half_width(self, limb: int, own: Mask) -> float:
         """Half of a bone's width, in its radii."""
