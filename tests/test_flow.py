@@ -30,7 +30,7 @@ from puppet import a_dance
 
 TINY = (
     "--device", "cpu", "--batch-size", 128, "--set", "counts=8", "--set", "components=60",
-    "--set", "width=48", "--set", "depth=2", "--set", "heads=4", "--set", "learning_rate=0.003",
+    "--set", "width=48", "--set", "depth=2", "--set", "heads=4", "--set", "learning_rate=0.03",
 )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_windows_are_in_counts(data):
 def test_what_is_known_is_told_and_not_scored():
     torch.manual_seed(0)
     config = flow_network.Config(counts=2, width=16, depth=1, heads=2)
-    network = flow_network.Denoiser(config)
+    network = flow_network.Denoiser(config, 0)
     shape = (3, config.window, kinematics.CHANNELS)
     batch = {
         "dance": torch.randn(shape), "mask": torch.zeros(shape),
@@ -110,7 +110,7 @@ def test_what_is_known_is_told_and_not_scored():
         "valid": torch.ones(3, config.window),
     }  # fmt: skip
     batch["known"] = batch["dance"] + 9
-    origin = {"change_std": [1.0] * kinematics.CHANNELS}
+    origin = {"change_std": [1.0] * kinematics.CHANNELS, "genres": []}
     module = flow.Training(config, origin)
     # An untrained network without components says 0: the error is that of what is not known.
     half = torch.full((3,), 0.5)
@@ -126,7 +126,7 @@ def test_what_is_known_is_told_and_not_scored():
 def test_an_untrained_network_makes_the_best_linear_guess():
     torch.manual_seed(0)
     config = flow_network.Config(counts=2, width=16, depth=1, heads=2, components=20)
-    network = flow_network.Denoiser(config)
+    network = flow_network.Denoiser(config, 0)
     axes = torch.linalg.qr(torch.randn(FRAMES * kinematics.CHANNELS, 20)).Q.T
     spread = torch.linspace(3, 0.3, 20)
     network.basis.copy_(axes)
@@ -258,7 +258,7 @@ def test_training_and_inference_tell_the_model_the_same_of_the_music(trained, da
     scale = read(MusicScale, phrases.facts["music"])
     runtime = Runtime(None, replace(Bundle(trained / "puppet").stage("motion"), music=scale))
     counts = count(song.beats, song.downbeats, song.duration)
-    mfcc, context = runtime._heard(song, counts, 1.0, np.random.default_rng(0))
+    mfcc, context = runtime._heard(song, counts, 1.0, np.zeros(0), np.random.default_rng(0))
     first = FRAMES * int(np.ceil(counts.positions(np.array([0.0]))[0]))
     stretch = slice(first, first + len(learned["mfcc"]))
     assert mfcc[:, 0].std() > 0.5 and set(np.unique(context[:, :8])) == {0, 1}

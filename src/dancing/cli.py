@@ -90,6 +90,13 @@ def generate(
     energy: Annotated[
         float, typer.Option(min=0, max=2, help="How vigorous; 1 is what the music asks for.")
     ] = 1.0,
+    genre: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|NAME|NAME:PART,NAME:PART",
+            help="Genre of the dance, such as house; auto: what the song asks for.",
+        ),
+    ] = "auto",
     keep: Annotated[
         Path | None, typer.Option(help="Keep the poses of this file, fill in the rest.")
     ] = None,
@@ -147,6 +154,7 @@ def generate(
                     motion=motion,
                     seed=seed,
                     energy=energy,
+                    genre=genre,
                     keep=keep,
                     start_pose=start_pose,
                     poses=poses,

@@ -10,7 +10,7 @@ the `model` that a card names. Its modules bear the same names in all families:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -41,6 +41,7 @@ class MotionRuntime(Protocol):
         place: Placement,
         *,
         energy: float,
+        genre: Mapping[str, float] | None,
         keep: PoseSequence | None,
         start_pose: PoseSequence | None,
         world: Rows | None,

@@ -64,7 +64,7 @@ _LEAST = 0.5
 _MOVES = 0.4
 _ENDLESS = 10**6
 _IMAGE_SETTINGS = ("learning_rate=4e-3", "adversarial_from=0.6", "texture_weight=0.5")
-_MOTION_SETTINGS = ("learning_rate=2e-4", "steps=1000")
+_MOTION_SETTINGS = ("learning_rate=2e-3",)
 _TRAINED = {
     "image": ("learning the look", _IMAGE_SETTINGS, 1 - _MOVES),
     "motion": ("learning the moves", _MOTION_SETTINGS, _MOVES),

@@ -22,7 +22,7 @@ from dancing.image.warp.photo import as_bundle
 from dancing.listener import Listener
 from dancing.media import FPS
 from dancing.media.video import OUTPUT_SUFFIXES, VideoWriter, check_output, is_generated
-from dancing.motion.choreographer import Choreographer
+from dancing.motion.choreographer import AUTO, Choreographer
 from dancing.motion.flow.stage import kept_exactly
 from dancing.music.song import load_song
 from dancing.rows import Rows, release
@@ -134,6 +134,7 @@ def generate(
     motion: str | Path | None = None,
     seed: int = 0,
     energy: float = 1.0,
+    genre: str = AUTO,
     keep: str | Path | None = None,
     start_pose: str | Path | None = None,
     poses: str | Path | None = None,
@@ -156,6 +157,8 @@ def generate(
             default dancer's.
         seed: the same seed gives the same file.
         energy: how vigorous the dance is, 0 to 2; 1 is what the music asks for.
+        genre: of the dance: 'auto' (what the song asks for), a name, or several with their parts;
+            see `Choreographer`.
         keep: a pose file whose poses are kept; the rest of the dance is filled in.
         start_pose: a pose file; the dance begins with its first pose.
         poses: a pose file to write beside the video.
@@ -209,6 +212,7 @@ def generate(
         world = None if keep is not None else Rows(N_LANDMARKS, 3)
         wishes = {
             "energy": energy,
+            "genre": genre,
             "keep": given,
             "start_pose": None if start_pose is None else PoseSequence.load(start_pose, listener),
             "world": world,

@@ -26,6 +26,8 @@ CHANNELS = 3 * N_LANDMARKS + 2
 
 _UPPER = slice(0, 23)
 _LOWER = slice(23, 33)
+LOWER_HEIGHTS = slice(3 * 23 + 1, 3 * 33, 3)
+"""Of the numbers of a pose, the heights (y) of hips, legs and feet in the room."""
 _DEPTH_SMOOTHING = 0.25  # seconds; depth hangs on small differences of size and trembles
 _FOCALS = np.exp(np.linspace(np.log(0.7), np.log(4.0), 30))
 _STILL = 0.25  # metres a second below which a foot on the floor stands
@@ -121,19 +123,24 @@ def _solve(
 def contacts(room: Floats, fps: float) -> NDArray[np.bool_]:
     """(T, 2) whether the left and the right foot stand on the floor.
 
-    A foot stands if its heel or toe is low and slow: within 5 cm of the clip's floor (the 95th
-    percentile of how low feet are) and below 0.25 m/s. A single pose stands.
+    A foot stands if its heel or toe is low and slow: within 5 cm of the clip's floor and below
+    0.25 m/s. A single pose stands.
     """
     down = np.zeros((len(room), 2), bool)
     if len(room) < 2:
         return ~down
-    floor = np.percentile(room[:, FEET, 1], 95)
+    floor = floor_of(room)
     for side, leg in enumerate(LEGS):
         ends = gaussian_filter1d(room[:, [leg.heel, leg.toe]], 1.0, axis=0, mode="nearest")
         speed = np.linalg.norm(np.gradient(ends, axis=0), axis=-1) * fps
         low = ends[..., 1] > floor - _FLOOR
         down[:, side] = (low & (speed < _STILL)).any(1)
     return down
+
+
+def floor_of(room: Floats) -> float:
+    """The height (y, metres) of the floor: the 95th percentile of how low feet are."""
+    return float(np.percentile(room[:, FEET, 1], 95))
 
 
 def pack(world: Floats, place: Floats, down: NDArray[Any]) -> Floats:
@@ -205,25 +212,29 @@ def standing(body: Floats, lengths: Sequence[float]) -> Floats:
 
 
 def soles(points: Floats) -> Floats:
-    """Where feet are on the floor: (T, 2, 2, 2), left and right, heel and toe, x and z."""
-    return points[:, [[leg.heel, leg.toe] for leg in LEGS]][..., [0, 2]]
+    """Where feet are: (T, 2, 2, 3), left and right, heel and toe."""
+    return points[:, [[leg.heel, leg.toe] for leg in LEGS]]
 
 
-def planting(feet: Floats, down: NDArray[np.bool_]) -> list[Floats | None]:
+def planting(
+    feet: Floats, down: NDArray[np.bool_], floor: float | None = None
+) -> list[Floats | None]:
     """How feet are moved so that they no longer slide while they stand.
 
     While a foot is down, the sideways drift of its slower end (heel or toe, so that it can turn on
-    either) is taken away; between two stands the correction moves over evenly.
+    either) is taken away; between two stands the correction moves over evenly. Where the floor is
+    known, its lower end stands on it then, and is never below.
 
     Args:
-        feet: (T, 2, 2, 2) metres; see `soles`.
+        feet: (T, 2, 2, 3) metres; see `soles`.
         down: (T, 2) whether the left and the right foot stand.
+        floor: its height (y) in metres.
 
     Returns:
-        For each foot (T, 2) metres along x and z; None for one that never stands.
+        For each foot (T, 3) metres; None for one that never stands.
     """
     paths: list[Floats | None] = []
-    every = np.arange(len(feet))
+    every, lowest = np.arange(len(feet)), feet[..., 1].max(-1)
     for side in range(2):
         stands = _runs(binary_opening(binary_closing(down[:, side]), np.ones(3)))
         if not stands:
@@ -231,17 +242,22 @@ def planting(feet: Floats, down: NDArray[np.bool_]) -> list[Floats | None]:
             continue
         frames, shifts = [], []
         for first, last in stands:
-            steps = np.diff(feet[first:last, side], axis=0)
+            steps = np.diff(feet[first:last, side], axis=0) * [1.0, 0.0, 1.0]
             slower = np.linalg.norm(steps, axis=-1).argmin(1)
             drift = np.cumsum(steps[np.arange(len(steps)), slower], axis=0)
-            drift = np.concatenate([np.zeros((1, 2)), drift])
+            drift = np.concatenate([np.zeros((1, 3)), drift])
             frames.append(np.arange(first, last))
             shifts.append(drift.mean(0) - drift)
+            if floor is not None:
+                shifts[-1][:, 1] = floor - lowest[first:last, side]
         at, shift = np.concatenate(frames), np.concatenate(shifts)
         size = np.linalg.norm(shift, axis=1, keepdims=True)
         shift = shift * np.minimum(1, _FURTHEST / np.maximum(size, 1e-6))
-        path = np.column_stack([np.interp(every, at, shift[:, k]) for k in range(2)])
-        paths.append(gaussian_filter1d(path, 1.0, axis=0, mode="nearest"))
+        path = np.column_stack([np.interp(every, at, shift[:, k]) for k in range(3)])
+        path = gaussian_filter1d(path, 1.0, axis=0, mode="nearest")
+        if floor is not None:
+            path[:, 1] = np.minimum(path[:, 1], floor - lowest[:, side])
+        paths.append(path)
     return paths
 
 
@@ -254,8 +270,7 @@ def moved_feet(points: Floats, paths: Sequence[Floats | None]) -> Floats:
     for (hip, knee, ankle, heel, toe), path in zip(LEGS, paths, strict=True):
         if path is None:
             continue
-        wanted = points[:, ankle].copy()
-        wanted[:, [0, 2]] += path
+        wanted = points[:, ankle] + path
         bent, reached = _bend(points[:, hip], points[:, knee], points[:, ankle], wanted)
         moved = reached - points[:, ankle]
         points[:, knee] = bent

@@ -114,15 +114,24 @@ def read(path: Path) -> Poses:
 
 def song_of(path: Path) -> str | None:
     """The name of the song that an .npz names as danced to, if any."""
+    name = _text(path, "song")
+    return None if name is None else Path(name).name
+
+
+def genre_of(path: Path) -> str | None:
+    """The genre of dance that an .npz names, if any."""
+    return _text(path, "genre")
+
+
+def _text(path: Path, key: str) -> str | None:
     if path.suffix.lower() != ".npz" or not path.is_file():
         return None
     try:
         with _Pieces(path) as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-            name = str(_array(archive, "song")) if "song.npy" in names else None
+            return str(_array(archive, key)) if f"{key}.npy" in names else None
     except (DancingError, *UNREADABLE):
         return None
-    return None if name is None else Path(name).name
 
 
 def _line(error: BaseException) -> str:

@@ -126,6 +126,11 @@ class Clip:
         return frozenset(map(source_hash, stored or {self.name}))
 
     @property
+    def genre(self) -> str:
+        """Genre of the dance, such as 'house'; empty where unknown."""
+        return str(self.attributes.get("genre") or "")
+
+    @property
     def held_out(self) -> bool:
         """Whether training leaves this clip out; see `is_held_out`."""
         return is_held_out(self.split_key)
@@ -175,7 +180,7 @@ class Clip:
                     f"{value if number else type(value).__name__}, "
                     f"but a number between {low:g} and {high:g} is needed"
                 )
-        for key in ("song", "source"):
+        for key in ("song", "source", "genre"):
             value = self.attributes.get(key, "")
             if not isinstance(value, str | int | float):
                 raise DancingError(

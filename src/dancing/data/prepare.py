@@ -270,6 +270,8 @@ def _read_poses(path: Path, songs: _SongBook | None) -> _Result:
         poses = PoseSequence.load(path, _FileListener(report, Silent())).resampled(FPS)
         song = None if songs is None else songs.find(path)
         mfcc = downbeats = None
+        if genre := pose_files.genre_of(path):
+            attributes["genre"] = genre
         if songs is not None and song is not None:
             heard = songs.heard(song)
             mfcc = heard.mfcc[np.minimum(np.arange(len(poses)), len(heard.mfcc) - 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from dancing.rows import Rows
 
     Floats = NDArray[np.float64]
+
+AUTO = "auto"
+"""The genre that the song asks for."""
 
 
 class Choreographer:
@@ -45,6 +49,7 @@ class Choreographer:
         placement: Placement | None = None,
         *,
         energy: float = 1.0,
+        genre: str = AUTO,
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
         world: Rows | None = None,
@@ -58,6 +63,8 @@ class Choreographer:
             placement: where the dancer stands in the frame. Default: as in the model's training
                 data.
             energy: 0 (stands) to 2 (as vigorous as it gets); 1 is what the music asks for.
+            genre: 'auto', what the song asks for; or a genre that the model knows, such as 'house';
+                or several with their parts, such as 'hiphop:0.7,latin:0.3'.
             keep: poses from the song's beginning, with world landmarks, that are kept; what has
                 a visibility below 0.5, and what comes after their end, is filled in.
             start_pose: the dance begins with the first of these poses, with world landmarks.
@@ -82,11 +89,41 @@ class Choreographer:
             seed,
             place,
             energy=energy,
+            genre=parts_of(genre),
             keep=keep,
             start_pose=start_pose,
             world=world,
             turns=turns,
         )
 
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """Those that the model tells apart."""
+        return tuple(getattr(self.bundle.stage("motion"), "genres", ()))
+
     def _run(self, inputs: dict[str, Any], **sides: int) -> list[NDArray[Any]]:
         return self.bundle.run("motion", inputs, **sides)
+
+
+def parts_of(genre: str) -> dict[str, float] | None:
+    """Genres and their parts, of a text as `Choreographer` takes it; None for 'auto'.
+
+    Raises:
+        DancingError: when it is no such text.
+    """
+    if genre.strip().lower() == AUTO:
+        return None
+    parts: dict[str, float] = {}
+    for item in genre.split(","):
+        name, colon, text = item.strip().lower().partition(":")
+        try:
+            part = float(text) if colon else 1.0
+        except ValueError:
+            part = math.nan
+        if not name or not 0 < part < math.inf:
+            raise DancingError(
+                f"genre '{genre}': name one, such as 'house', or several with their parts, such as "
+                "'hiphop:0.7,latin:0.3'"
+            )
+        parts[name] = parts.get(name, 0.0) + part
+    return parts

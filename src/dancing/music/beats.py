@@ -30,7 +30,7 @@ class Beats:
 
 
 _BEAT_HOP = 220
-_BEAT_RATE = SAMPLE_RATE / _BEAT_HOP  # about 100 frames a second
+BEAT_RATE = SAMPLE_RATE / _BEAT_HOP  # about 100 frames a second
 _BEAT_FFT = 1024
 _BEAT_MELS = 40
 _BANDS = (0, 2, 10, 23, _BEAT_MELS)  # edges in mel bands: about 220 Hz, 810 Hz, 2.3 kHz
@@ -112,7 +112,7 @@ def amplitude_spectrum() -> MelSpectrum:
 def beats_of(amplitudes: Rows) -> Beats:
     """The beats of an `amplitude_spectrum`; see `track_beats`."""
     none = Beats(np.zeros(0), 0.0, np.zeros(0), 0.0)
-    if len(amplitudes) < 2 * _BEAT_RATE:
+    if len(amplitudes) < 2 * BEAT_RATE:
         return none
     loudness = _Loudness(amplitudes)
     onsets, loud = _onsets(loudness)
@@ -128,7 +128,7 @@ def beats_of(amplitudes: Rows) -> Beats:
     bars = np.searchsorted(times, grid[shift::_STEPS] - 0.15)
     downbeat = int(np.bincount(bars % 4, minlength=4).argmax())
 
-    first, last = np.flatnonzero(loud)[[0, -1]] / _BEAT_RATE
+    first, last = np.flatnonzero(loud)[[0, -1]] / BEAT_RATE
     heard = (times >= max(first - 0.07, 0)) & (times <= last + 0.07)
     is_downbeat = np.arange(len(times)) % 4 == downbeat
     if heard.sum() < 2:
@@ -198,14 +198,14 @@ def _tempo_curve(novelty: np.ndarray) -> tuple[np.ndarray, float]:
     """The clearest period: beats a minute at each second, and its mean autocorrelation."""
     from scipy.fft import irfft, next_fast_len, rfft
 
-    size, longest = int(10 * _BEAT_RATE), int(4.2 * _BEAT_RATE)
+    size, longest = int(10 * BEAT_RATE), int(4.2 * BEAT_RATE)
     window, length = np.hanning(size), next_fast_len(2 * size)
     padded = np.pad(novelty - novelty.mean(), (size // 2, size))
-    seconds = int(np.ceil(len(novelty) / _BEAT_RATE))
-    lags = 60 * _BEAT_RATE / _TEMPI
+    seconds = int(np.ceil(len(novelty) / BEAT_RATE))
+    lags = 60 * BEAT_RATE / _TEMPI
     clarity = {beats: np.empty((seconds, len(lags))) for beats in (0.5, 1, 2, 4)}
     for second in range(seconds):
-        begin = round(second * _BEAT_RATE)
+        begin = round(second * BEAT_RATE)
         spectrum = rfft(padded[begin : begin + size] * window, length)
         correlation = irfft(spectrum.real**2 + spectrum.imag**2, length)[:longest]
         correlation /= correlation[0] + 1e-3
@@ -229,7 +229,7 @@ def _tempo_curve(novelty: np.ndarray) -> tuple[np.ndarray, float]:
     return _TEMPI[path], float(np.clip(regular, 0, 1))
 
 
-def _follow(activation: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
+def follow(activation: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
     """Beat times (s) along each of several period curves, by dynamic programming (Ellis 2007).
 
     Args:
@@ -263,7 +263,7 @@ def _follow(activation: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
         while frame >= 0:
             beats.append(frame)
             frame = before[frame]
-        result.append(np.array(beats[::-1]) / _BEAT_RATE)
+        result.append(np.array(beats[::-1]) / BEAT_RATE)
     return result
 
 
@@ -280,7 +280,7 @@ def _cover(beats: np.ndarray, seconds: float) -> np.ndarray:
 
 def _at(onsets: np.ndarray, times: np.ndarray) -> np.ndarray:
     """(len(times), 4) strongest onsets within 20 ms of the times."""
-    frames = np.rint(times * _BEAT_RATE).astype(int).clip(0, len(onsets) - 1)
+    frames = np.rint(times * BEAT_RATE).astype(int).clip(0, len(onsets) - 1)
     around = (onsets[(frames + away).clip(0, len(onsets) - 1)] for away in range(-2, 3))
     return reduce(np.maximum, around)
 
@@ -292,12 +292,12 @@ def _readings(loudness: _Loudness, onsets: np.ndarray, tempo: np.ndarray) -> lis
     for beats in _levels(onsets, tempo):
         if len(beats) < 4:
             continue
-        beats = _cover(beats, length / _BEAT_RATE)
+        beats = _cover(beats, length / BEAT_RATE)
         steps = np.arange(0, len(beats) - 1, 0.25)
         grid = np.interp(steps, np.arange(len(beats)), beats)
         heard = _at(onsets, grid)
         # Change of harmony and timbre: mean spectrum of the beat after against the beat before.
-        edges = np.rint(np.append(grid, grid[-1] + 0.1) * _BEAT_RATE).astype(int).clip(0, length)
+        edges = np.rint(np.append(grid, grid[-1] + 0.1) * BEAT_RATE).astype(int).clip(0, length)
         spectra = np.diff(_sums(loudness, edges), axis=0)
         spectra /= np.maximum(np.diff(edges), 1)[:, None]
         running = np.concatenate([np.zeros((1, _TIMBRE)), spectra.cumsum(0, out=spectra)])
@@ -330,10 +330,10 @@ def _levels(onsets: np.ndarray, tempo: np.ndarray) -> list[np.ndarray]:
     """Beat times (s) at each level of the metre that a tempo curve may be."""
     novelty = onsets @ _BAND_GAINS
     novelty /= novelty.std() + 1e-9
-    seconds = np.arange(len(onsets)) / _BEAT_RATE
+    seconds = np.arange(len(onsets)) / BEAT_RATE
     curve = np.interp(seconds, np.arange(len(tempo)), tempo)
     ratios = [r for r in _RATIOS if _SLOWEST < np.median(curve) * r < _FASTEST]
-    return _follow(novelty, np.stack([60 * _BEAT_RATE / (curve * ratio) for ratio in ratios]))
+    return follow(novelty, np.stack([60 * BEAT_RATE / (curve * ratio) for ratio in ratios]))
 
 
 def _sums(loudness: _Loudness, edges: np.ndarray) -> np.ndarray:
@@ -361,8 +361,8 @@ def _settle(onsets: np.ndarray, beats: np.ndarray) -> np.ndarray:
 
     length = len(onsets)
     frames = np.arange(length)
-    intervals = median_filter(np.diff(beats), 17, mode="nearest") * _BEAT_RATE
-    period = np.interp(frames / _BEAT_RATE, (beats[1:] + beats[:-1]) / 2, intervals)
+    intervals = median_filter(np.diff(beats), 17, mode="nearest") * BEAT_RATE
+    period = np.interp(frames / BEAT_RATE, (beats[1:] + beats[:-1]) / 2, intervals)
     near = maximum_filter1d(onsets, 3, axis=0)
     near -= onsets.mean(0)
     activation = np.zeros(length)
@@ -372,10 +372,10 @@ def _settle(onsets: np.ndarray, beats: np.ndarray) -> np.ndarray:
         shifted = np.rint(frames + sixteenth * period / 4).astype(int).clip(0, length - 1)
         activation += weight * (near[shifted] @ pattern)
     activation /= activation.std() + 1e-9
-    settled = _follow(activation, period[None])[0]
+    settled = follow(activation, period[None])[0]
     if len(settled) < 4:
         settled = beats
-    settled = _cover(settled, length / _BEAT_RATE)
+    settled = _cover(settled, length / BEAT_RATE)
     settled -= _LATE
     if len(settled) >= 7:  # beats lie on frames of 10 ms: a steady hand between them
         settled = _steadied(settled)

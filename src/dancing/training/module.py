@@ -197,6 +197,12 @@ def weights_in(weights: dict[str, torch.Tensor], *parts: str) -> dict[str, torch
     }
 
 
+def set_rate(optimiser: Any, rate: float) -> None:
+    """Set the learning rate of an optimiser, times the `factor` of each of its groups."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group.get("factor", 1.0)
+
+
 def moving_average(network: torch.nn.Module, decay: float) -> AveragedModel:
     """A copy that `update_parameters` draws after the network: an exponential average of weights.
 

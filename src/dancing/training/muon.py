@@ -1,4 +1,4 @@
-"""The optimiser Muon, for the weights of convolutions."""
+"""The optimiser Muon, for weights that map features to features."""
 
 from __future__ import annotations
 

@@ -33,7 +33,13 @@ from dancing.image.limbs.network import Deployed, Networks, composite
 from dancing.image.limbs.runtime import PLATE
 from dancing.image.limbs.sampler import CropSampler, Request
 from dancing.media.video import encode_png
-from dancing.training.module import TrainingModule, moving_average, weights_in, weights_of
+from dancing.training.module import (
+    TrainingModule,
+    moving_average,
+    set_rate,
+    weights_in,
+    weights_of,
+)
 from dancing.training.muon import Muon
 
 BATCH_SIZE, EPOCHS = 4, 30
@@ -94,8 +100,8 @@ class Training(TrainingModule):
         fall = (1 - config.final_rate_factor) / (1 - config.full_rate_until)
         factor *= min(1.0, config.final_rate_factor + fall * (1 - progress))
         rate = config.learning_rate * factor
-        _set_rate(inner, rate)
-        _set_rate(others, rate * config.others_learning_rate_factor)
+        set_rate(inner, rate)
+        set_rate(others, rate * config.others_learning_rate_factor)
 
         landmarks = batch["landmarks"] - batch["corners"][:, None]
         height, width = batch["picture"].shape[2:]
@@ -328,8 +334,3 @@ class Training(TrainingModule):
         corner = chosen["corners"][0].astype(np.int64)
         lay_over(frame, *within(layers[0].numpy(), corner, size))
         return frame
-
-
-def _set_rate(optimiser: Any, rate: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group.get("factor", 1.0)

@@ -43,11 +43,13 @@ class Body:
         focal: the camera's focal length in frame heights.
         home: where the mid-hip is at home, metres.
         bones: lengths of `dancing.body.kinematics.BONES`, metres.
+        floor: how far below `home` the floor is, metres; None where dances differ in it.
     """
 
     focal: float
     home: tuple[float, float, float]
     bones: tuple[float, ...]
+    floor: float | None = None
 
     def __post_init__(self) -> None:
         numbers("focal", [self.focal], 1, least=1e-2)
@@ -64,6 +66,11 @@ class Card(StageCard):
         mean, std: of each channel of packed poses.
         change_std: of its change from pose to pose, over std.
         music, body: see there.
+        genres: names of the genres that it tells apart.
+        genre_vigour: for each, how much the logarithm of the mean speed of its dances is above that
+            of all dances at their tempo.
+        genre: what it dances unless another is asked for: 'auto', by the song, or 'own', which is
+            none of them, but how the dances of its last training were.
     """
 
     window: int
@@ -72,6 +79,9 @@ class Card(StageCard):
     change_std: tuple[float, ...]
     music: MusicScale
     body: Body
+    genres: tuple[str, ...] = ()
+    genre_vigour: tuple[float, ...] = ()
+    genre: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,11 +90,13 @@ class Card(StageCard):
         numbers("mean", self.mean, CHANNELS)
         numbers("std", self.std, CHANNELS, least=0)
         numbers("change_std", self.change_std, CHANNELS)
+        numbers("genre_vigour", self.genre_vigour, len(self.genres))
 
     @property
     def inputs(self) -> dict[str, Tensor]:
         """What the ONNX model takes, by name."""
-        sides = {"point": CHANNELS, "mask": CHANNELS, "mfcc": N_MFCC, "context": CONTEXT}
+        sides = {"point": CHANNELS, "mask": CHANNELS, "mfcc": N_MFCC}
+        sides["context"] = CONTEXT + len(self.genres)
         found = {key: Tensor("float32", ("N", self.window, side)) for key, side in sides.items()}
         return found | {"time": Tensor("float32", ("N",))}
 

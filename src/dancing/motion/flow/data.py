@@ -18,6 +18,7 @@ from dancing.data.dataset import Clip
 from dancing.errors import DancingError
 from dancing.motion.flow.features import FRAMES, context, music_at
 from dancing.motion.flow.network import Config
+from dancing.motion.flow.pulse import pulse
 from dancing.music.counts import count
 from dancing.training.sampler import Draw, with_random
 
@@ -27,11 +28,15 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
 
     'dance' (T, CHANNELS) standardised packed poses; 'valid' (T,) 0 beyond the end of a short clip;
     'known' and 'mask' (T, CHANNELS) what the model is told of the dance, and 1 where it is; 'mfcc'
-    (T, n_mfcc) standardised, 0 where unknown; 'context' (T, 11), see `dancing.motion.flow`.
+    (T, n_mfcc) standardised, 0 where unknown; 'context' (T, CONTEXT + genres), see
+    `dancing.motion.flow.features`.
+
+    Where a clip has no beats, the counts are those of its footfalls (`dancing.motion.flow.pulse`),
+    and any music goes with it, so that music is not what tells such dances from others.
 
     Args:
-        clips: clips of open datasets with world landmarks and beats; others are left out, and
-            those of less than half as many counts as a window.
+        clips: clips of open datasets with world landmarks; others are left out, and those of less
+            than half as many counts as a window.
         config: the model's.
         facts: those of the data that the model began with, when it goes on with others; the scale
             of everything is theirs, and only the body and the camera are these data's.
@@ -53,41 +58,53 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         counts, n_mfcc, frames = config.counts, config.n_mfcc, FRAMES
         self.frames = frames
         self._counts, self._augment, self._config = counts, augment, config
-        usable = [c for c in clips if c.world is not None and c.beats is not None]
-        usable = [c for c in usable if len(c.beats) >= counts // 2]  # type: ignore[arg-type]
+        usable = [clip for clip in clips if clip.world is not None]
         if not usable:
             raise DancingError(
-                f"no clip has world landmarks and {counts // 2} beats; this model needs both "
-                "('dancing prepare' finds them in videos with music)"
+                "no clip has world landmarks, which this model needs ('dancing prepare' finds them "
+                "in videos)"
             )
         self._dances: list[dict[str, Any]] = []
         focal = kinematics.fit_focal(
             [(c.landmarks, c.world, c.aspect) for c in usable if c.world is not None]
         )
-        homes, lengths = [], []
+        homes, lengths, heights = [], [], []
         for clip in usable:
             if clip.mfcc is not None and clip.mfcc.shape[1] != n_mfcc:
                 raise DancingError(
                     f"clip '{clip.name}' has {clip.mfcc.shape[1]} MFCC, the model wants {n_mfcc}"
                 )
-            dance, home = _in_counts(clip, focal, frames, n_mfcc)
-            if len(dance["dance"]) >= counts * frames // 2:
-                self._dances.append(dance)
-                homes.append(home)
+            found = _in_counts(clip, focal, frames, n_mfcc)
+            if found is not None and len(found[0]["dance"]) >= counts * frames // 2:
+                self._dances.append(found[0])
+                homes.append(found[1])
+                heights.append(found[2])
                 lengths.append(kinematics.bone_lengths(clip.world))  # type: ignore[arg-type]
         if not self._dances:
-            raise DancingError(f"no clip lasts {counts // 2} counts; this model needs longer ones")
+            raise DancingError(
+                f"no clip lasts {counts // 2} counts of music or steps; this model needs longer "
+                "ones"
+            )
+        # One floor for all, whether a dance is upright or low.
+        for dance, height in zip(self._dances, heights, strict=True):
+            dance["dance"][:, kinematics.LOWER_HEIGHTS] += float(np.median(heights)) - height
+        self._songs = [dance for dance in self._dances if dance["heard"]]
         self.facts = (facts or self._facts()) | {
             "body": {
                 "focal": round(focal, 4),
                 "home": np.median(homes, 0).round(4).tolist(),
                 "bones": np.median(lengths, 0).round(5).tolist(),
+                "floor": round(float(np.median(heights)), 4),
             }
         }
+        # Dances of no genre that the model knows are danced without one.
+        named = any(dance["genre"] in self.facts["genres"] for dance in self._dances)
+        self.facts["genre"] = "auto" if named else "own"
         self._mean, self._std = (np.array(self.facts[key], np.float32) for key in ("mean", "std"))
         music = self.facts["music"]
         self._mfcc_std = np.array(music["mfcc_std"], np.float32)
         self._vigour = music["vigour_mean"], music["vigour_std"]
+        self._genres = {name: row for row, name in enumerate(self.facts["genres"])}
         self.order, self.signs = kinematics.mirror_map()
         starts = [max(1, len(d["dance"]) // frames - counts + 1) for d in self._dances]
         step = 1 if augment else counts // 2
@@ -109,7 +126,14 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         mfcc = source["mfcc"][part] / self._mfcc_std
         phase, vigour, tempo = (source[key][part] for key in ("phase", "vigour", "tempo"))
         heard = source["heard"]
+        genre = np.zeros(len(self._genres))
+        if source["genre"] in self._genres:
+            genre[self._genres[source["genre"]]] = 1
         if self._augment:
+            if not heard and self._songs and random.random() < config.borrowed_probability:
+                heard, mfcc, phase = 1.0, *self._borrowed(len(dance), random)
+            if random.random() < config.no_genre_probability:
+                genre = 0 * genre
             # The same dance a little slower or faster is as vigorous for its tempo.
             faster = random.uniform(-config.tempo_change, config.tempo_change)
             tempo, vigour = tempo + faster, vigour + faster
@@ -119,7 +143,7 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
                 heard, mfcc = 0.0, 0 * mfcc
             if random.random() < config.unheard_probability:
                 phase = 0 * phase
-        told = context(phase, heard, (vigour - self._vigour[0]) / self._vigour[1], tempo)
+        told = context(phase, heard, (vigour - self._vigour[0]) / self._vigour[1], tempo, genre)
         mask = _hidden(random, config)
         known = dance + random.normal(0, config.known_noise, dance.shape).astype(np.float32)
         arrays = {"dance": dance, "known": known, "mask": mask, "mfcc": mfcc, "context": told}
@@ -128,6 +152,16 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         arrays["valid"] = (np.arange(frames) < len(dance)).astype(np.float32)
         arrays["mask"] = mask * arrays["valid"][:, None]
         return {key: torch.from_numpy(np.float32(value)) for key, value in arrays.items()}
+
+    def _borrowed(
+        self, length: int, random: np.random.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """MFCC, standardised, and places in the phrase of some other dance's music."""
+        song = self._songs[int(random.integers(len(self._songs)))]
+        counts = max(len(song["dance"]) - length, 0) // self.frames + 1
+        start = int(random.integers(counts)) * self.frames
+        rows = np.minimum(np.arange(start, start + length), len(song["dance"]) - 1)
+        return song["mfcc"][rows] / self._mfcc_std, song["phase"][rows]
 
     def standardised(self) -> Iterator[NDArray[np.float64]]:
         """Whole dances (T, CHANNELS)."""
@@ -144,7 +178,14 @@ class Phrases(TorchDataset[dict[str, torch.Tensor]]):
         heard = [d["mfcc"] for d in self._dances if d["heard"]] or [np.ones((1, 1))]
         rise = float(np.clip(np.cov(tempo, vigour)[0, 1] / max(tempo.var(), 1e-4), 0.0, 1.0))
         within = [d["vigour"] - d["vigour"].mean() for d in self._dances]
+        names = sorted({d["genre"] for d in self._dances} - {""})
+        # How much more vigorous than others of their tempo the dances of each genre are.
+        expected = vigour.mean() + rise * (tempo - tempo.mean())
+        owner = np.concatenate([np.full(len(d["tempo"]), d["genre"]) for d in self._dances])
+        offsets = [float((vigour - expected)[owner == name].mean()) for name in names]
         return {
+            "genres": names,
+            "genre_vigour": [round(offset, 4) for offset in offsets],
             "mean": every.mean(0).round(5).tolist(),
             "std": std.round(5).tolist(),
             "change_std": (change.std(0) / std).clip(0.01).round(5).tolist(),
@@ -211,16 +252,25 @@ def _hidden(random: np.random.Generator, config: Config) -> NDArray[np.float32]:
 
 def _in_counts(
     clip: Clip, focal: float, frames: int, n_mfcc: int
-) -> tuple[dict[str, Any], NDArray[np.float64]]:
-    """A clip in beat time, and where in the room its dancer is at home."""
-    assert clip.world is not None and clip.beats is not None
+) -> tuple[dict[str, Any], NDArray[np.float64], float] | None:
+    """A clip in beat time, where in the room its dancer is at home, and how far above the floor.
+
+    None if it has neither beats nor steps to count by.
+    """
+    assert clip.world is not None
     place = kinematics.locate(clip.landmarks, clip.world, clip.aspect, focal, clip.fps)
     home = np.median(place, axis=0)
     place = place - home
     world = clip.world.astype(np.float64)
     down = kinematics.contacts(world + place[:, None], clip.fps)
+    height = kinematics.floor_of(world + place[:, None])
     seconds = np.arange(len(clip)) / clip.fps
-    counts = count(clip.beats, clip.downbeats, clip.duration)
+    beats, downbeats, rows = clip.beats, clip.downbeats, clip.features_at_poses()
+    if beats is None or len(beats) < _FEWEST:
+        beats, downbeats, rows = pulse(world + place[:, None], clip.fps), None, None
+    counts = count(beats, downbeats, clip.duration)
+    if not counts.heard:
+        return None
     first = int(np.ceil(counts.positions(np.array([0.0]))[0]))
     last = int(counts.positions(seconds[-1:])[0])
     positions = np.arange(first * frames, last * frames) / frames
@@ -234,7 +284,6 @@ def _in_counts(
     smooth = gaussian_filter1d(
         np.interp(times, seconds[:-1] + 0.5 / clip.fps, curve), 2.0 * frames, mode="nearest"
     )
-    rows = clip.features_at_poses()
     silence = np.zeros((1, n_mfcc))
     mfcc, phase, tempo = music_at(counts, positions, silence if rows is None else rows, clip.fps)
     found = {
@@ -244,5 +293,9 @@ def _in_counts(
         "phase": phase,
         "vigour": np.log(smooth + 0.05),
         "tempo": tempo,
+        "genre": clip.genre,
     }
-    return found, home
+    return found, home, height
+
+
+_FEWEST = 4  # beats that make counts

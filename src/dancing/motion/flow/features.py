@@ -20,7 +20,7 @@ FRAMES = 9
 """Poses a count: at 150 counts a minute 22 a second, at 75 still 11. Splines between them lose
 nothing that is on the beat, and a fifth of the jerk."""
 CONTEXT = PHRASE + 3
-"""Length of a row of `context`."""
+"""Length of a row of `context`, without the genres."""
 _TEMPO_STD = 0.2
 
 
@@ -49,12 +49,15 @@ def music_at(
     return heard, phase, np.log(counts.tempo[whole] / 100)
 
 
-def context(phase: Floats, heard: float, vigour: Floats, tempo: Floats) -> Floats:
-    """What the model is told beside the MFCC: (T, CONTEXT).
+def context(phase: Floats, heard: float, vigour: Floats, tempo: Floats, genre: Floats) -> Floats:
+    """What the model is told beside the MFCC: (T, CONTEXT + G).
 
     Args:
         phase, tempo: as `music_at` returns them.
         heard: 1 where the music is heard, 0 where the model is to dance without.
         vigour: (T,) how vigorous the dance is, in standard deviations of the training data.
+        genre: (G,) how much of each genre that the model knows the dance is of, with the sum 1; all
+            0 where it is not said.
     """
-    return np.column_stack([phase, np.full(len(phase), heard), vigour, tempo / _TEMPO_STD])
+    told = np.broadcast_to(genre, (len(phase), len(genre)))
+    return np.column_stack([phase, np.full(len(phase), heard), vigour, tempo / _TEMPO_STD, told])

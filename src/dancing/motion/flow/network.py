@@ -38,13 +38,14 @@ class Config:
         heads: of attention.
         n_mfcc: music features a frame.
 
-        learning_rate: of AdamW, at its highest.
+        learning_rate: of Muon, at its highest, for the matrices of the blocks.
+        muon_momentum: Muon's.
+        others_learning_rate_factor: of this rate, AdamW's for all other weights.
         beta1: decay of AdamW's first moment, a step.
         beta2: of its second moment.
         weight_decay: AdamW's.
         warm_up_steps: over which the learning rate rises from 0.
-        steps: training steps over which it falls, along a cosine.
-        final_rate_factor: of the highest rate, what is left after these.
+        final_rate_factor: of the highest rate, what is left at the end, along a cosine.
         gradient_clip: largest norm of the gradient.
         ema_decay: of the average over the weights, which is what dances; a step.
 
@@ -60,6 +61,8 @@ class Config:
         mfcc_noise: of each frame.
         unheard_probability: that the music is not told; likewise, that the place in the phrase is
             not.
+        borrowed_probability: that a dance without music of its own goes with that of another.
+        no_genre_probability: that the genre is not told.
         known_noise: of what is known of the dance, standard deviations: in use it comes from the
             model itself.
         known_half: probability that the first half is known, as when a dance goes on.
@@ -78,12 +81,13 @@ class Config:
     heads: int = 6
     n_mfcc: int = 13
     # Optimiser
-    learning_rate: float = 8e-4
+    learning_rate: float = 0.01
+    muon_momentum: float = 0.95
+    others_learning_rate_factor: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.98
     weight_decay: float = 0.01
     warm_up_steps: int = 200
-    steps: int = 8000
     final_rate_factor: float = 0.1
     gradient_clip: float = 1.0
     ema_decay: float = 0.999
@@ -97,6 +101,8 @@ class Config:
     mfcc_offset_noise: float = 0.3
     mfcc_noise: float = 0.1
     unheard_probability: float = 0.3
+    borrowed_probability: float = 0.7
+    no_genre_probability: float = 0.15
     known_noise: float = 0.03
     known_half: float = 0.55
     known_start: float = 0.1
@@ -108,7 +114,12 @@ class Config:
     def __post_init__(self) -> None:
         check_ranges(
             self,
-            positive=["learning_rate", "least_time_left", "gradient_clip"],
+            positive=[
+                "learning_rate",
+                "others_learning_rate_factor",
+                "least_time_left",
+                "gradient_clip",
+            ],
             not_negative=[
                 "weight_decay",
                 "change_weight",
@@ -122,6 +133,8 @@ class Config:
                 "ema_decay",
                 "mirror_probability",
                 "unheard_probability",
+                "borrowed_probability",
+                "no_genre_probability",
                 "known_half",
                 "known_start",
                 "known_ends",
@@ -130,13 +143,13 @@ class Config:
             ],
             at_least_1=["warm_up_steps", "least_epoch"],
         )
-        sizes = self.counts, self.components, self.width, self.depth, self.heads, self.steps
+        sizes = self.counts, self.components, self.width, self.depth, self.heads
         if min(sizes) < 1 or self.components > FRAMES * CHANNELS:
             raise ValueError("all of them must be at least 1, components at most 909")
         if self.counts % 2 or self.width % (2 * self.heads):
             raise ValueError("counts must be even, width a multiple of 2 * heads")
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-            raise ValueError("beta1 and beta2 must be at least 0 and below 1")
+        if not all(0 <= decay < 1 for decay in (self.beta1, self.beta2, self.muon_momentum)):
+            raise ValueError("beta1, beta2 and muon_momentum must be at least 0 and below 1")
         if self.known_half + self.known_start + self.known_ends + self.known_parts > 1:
             raise ValueError("known_half, _start, _ends and _parts must not be above 1 together")
 
@@ -183,16 +196,16 @@ class Denoiser(nn.Module):
 
     Input: point (N, T, CHANNELS), standardised, known channels in place; time (N,) in [0, 1];
     mask (N, T, CHANNELS), 1 where known; mfcc (N, T, n_mfcc), standardised, 0 where not heard;
-    context (N, T, CONTEXT). Output: the dance (N, T, CHANNELS), standardised.
+    context (N, T, CONTEXT + genres). Output: the dance (N, T, CHANNELS), standardised.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, genres: int) -> None:
         super().__init__()
         self.config = config
         width = config.width
         self.basis = nn.Buffer(torch.zeros(config.components, FRAMES * CHANNELS))
         self.variance = nn.Buffer(torch.ones(config.components))
-        inputs = 3 * config.components + FRAMES * (config.n_mfcc + CONTEXT)
+        inputs = 3 * config.components + FRAMES * (config.n_mfcc + CONTEXT + genres)
         self.enter = nn.Linear(inputs, width)
         self.position = nn.Parameter(0.02 * torch.randn(config.counts, width))
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
@@ -216,7 +229,7 @@ class Denoiser(nn.Module):
         context: torch.Tensor,
     ) -> torch.Tensor:
         # Shapes below: K = config.counts, D = config.components, F = FRAMES * CHANNELS.
-        # (N, K, F), (N, K, F), (N, K, FRAMES * (n_mfcc + CONTEXT)): a count is a token.
+        # (N, K, F), (N, K, F), (N, K, FRAMES * (n_mfcc + CONTEXT + genres)): a count is a token.
         point, mask, music = (
             rows.unflatten(1, (-1, FRAMES)).flatten(2)
             for rows in (point, mask, torch.cat([mfcc, context], -1))

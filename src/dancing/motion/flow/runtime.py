@@ -7,7 +7,7 @@ and where the music stops the dancer comes to rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +17,15 @@ from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 from dancing.body import facing, kinematics
 from dancing.body.poses import Placement, PoseSequence, interpolate
 from dancing.body.skeleton import FEET, HIPS, N_LANDMARKS, SHOULDERS
+from dancing.errors import DancingError
 from dancing.media import FPS
 from dancing.motion.flow.card import Card
 from dancing.motion.flow.features import FRAMES, context, music_at
 from dancing.motion.flow.stage import Held, Room, Stage, kept_exactly
 from dancing.music.counts import PHRASE, Counts, count, sounding, surge
 from dancing.music.counts import energy as count_energy
+from dancing.music.genre import genre_of
+from dancing.music.structure import first_phrase, returns
 from dancing.rows import Rows, stretches
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ _EAGER = 0.2  # logarithm by which dances fall short of the vigour that the mode
 _VARIED = 2.0  # how much more the vigour is varied than in the data, as dances vary less than told
 _UNSURE = 1.0  # how much calmer the dance is where no beat is heard, in standard deviations
 _CALMEST, _WILDEST = -2.5, 2.2  # vigour in standard deviations, within what training has shown
+_LIKENESS = 0.6  # of a phrase that returns to what it was: 1 repeats it, whatever came before
 _REST = 0.2  # seconds: standard deviation of the Gaussian by which dance and rest are blended
 _SHORTEST_REST = 0.5  # seconds of silence that are no more than an accent
 
@@ -61,10 +65,15 @@ class Runtime:
         self._counts = card.window // FRAMES
         self._mean, self._std = np.array(card.mean), np.array(card.std)
         self._music = card.music
+        self._genres = dict(zip(card.genres, np.eye(len(card.genres)), strict=True))
+        self._genre_vigour = np.array(card.genre_vigour)
+        self._genre = card.genre
+        self._mirror = kinematics.mirror_map()
         self._mfcc_std = np.array(self._music.mfcc_std)
         self.focal = card.body.focal
         self.home = np.array(card.body.home)
         self.bones = card.body.bones
+        self._floor = card.body.floor
         points, _ = kinematics.unpack(self._mean[None])
         points = kinematics.with_bones(points, self.bones)[0]
         shoulders = points[SHOULDERS].mean(0) - points[HIPS].mean(0)
@@ -79,6 +88,7 @@ class Runtime:
         place: Placement,
         *,
         energy: float = 1.0,
+        genre: Mapping[str, float] | None = None,
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
         world: Rows | None = None,
@@ -95,7 +105,7 @@ class Runtime:
         if keep is not None:
             given = keep.resampled(FPS).in_aspect(place.aspect)
             held = stage.held(given, "the poses to keep")
-        room = self._room(song, seed, energy, held, turns)
+        room = self._room(song, seed, energy, self._genre_of(song, genre), held, turns)
         metres = Rows(N_LANDMARKS, 3) if world is None else world
         made = PoseSequence(
             stage.seen(room, metres),
@@ -106,13 +116,32 @@ class Runtime:
         )
         return made if given is None else kept_exactly(made, given)
 
+    def _genre_of(self, song: Song, asked: Mapping[str, float] | None) -> Floats:
+        """(G,) how much of each genre to dance: as asked, or as the song asks for."""
+        if asked is None:
+            asked = {genre_of(song): 1.0} if self._genre == "auto" else {}
+        elif unknown := sorted(set(asked) - set(self._genres)):
+            known = f"knows {', '.join(self._genres)}" if self._genres else "tells no genres apart"
+            raise DancingError(f"no genre '{unknown[0]}': this dancer's motion model {known}")
+        total = sum(asked.values())
+        parts = [weight / total * self._genres[name] for name, weight in asked.items()
+                 if name in self._genres]  # fmt: skip
+        return np.sum([np.zeros(len(self._genres)), *parts], axis=0)
+
     def _room(
-        self, song: Song, seed: int, energy: float, held: Held | None, turns: float | None
+        self,
+        song: Song,
+        seed: int,
+        energy: float,
+        genre: Floats,
+        held: Held | None,
+        turns: float | None,
     ) -> Room:
         """The dance in the room at 30 frames a second, T frames of the song.
 
         Args:
             energy: 0 (stands) to 2 (as vigorous as it gets), 1 is what the music asks for.
+            genre: (G,) how much of each.
             held: given poses.
             turns: see `Choreographer`.
         """
@@ -121,7 +150,11 @@ class Runtime:
         counts = count(song.beats, song.downbeats, song.duration)
         moving = self._moving(song, frames) * min(1.0, 2 * energy)
         dance = self._phrases(
-            *self._heard(song, counts, energy, random), self._given(held, counts), random
+            *self._heard(song, counts, energy, genre, random),
+            first_phrase(counts),
+            returns(song.mfcc, counts) if self._counts == 2 * PHRASE else np.zeros(0, np.intp),
+            self._given(held, counts),
+            random,
         )
         positions = counts.positions(np.arange(frames) / FPS + LEAD) * FRAMES
         return self._danced(dance, positions, moving, turns)
@@ -159,13 +192,13 @@ class Runtime:
                 yaw[stretch] = facing.yaws(warped(stretch)[0])
             corrections = facing.corrections(yaw, turns)
 
-        feet, down = np.empty((frames, 2, 2, 2)), np.empty((frames, 2), bool)
+        feet, down = np.empty((frames, 2, 2, 3)), np.empty((frames, 2), bool)
         middle = np.empty((frames, 3))
         for stretch in stretches(frames):
             points, contacts = warped(stretch)
             feet[stretch], down[stretch] = kinematics.soles(points), contacts > 0
             middle[stretch] = points[:, HIPS].mean(1)
-        shifts = kinematics.planting(feet, down)
+        shifts = kinematics.planting(feet, down, self._floor)
 
         def planted(stretch: slice) -> Floats:
             return kinematics.moved_feet(
@@ -194,7 +227,12 @@ class Runtime:
         return Room(frames, rested)
 
     def _heard(
-        self, song: Song, counts: Counts, energy: float, random: np.random.Generator
+        self,
+        song: Song,
+        counts: Counts,
+        energy: float,
+        genre: Floats,
+        random: np.random.Generator,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What the model is told of the music: MFCC and context of every pose in beat time."""
         music = self._music
@@ -208,6 +246,7 @@ class Runtime:
         vigour = (
             _VARIED * music.vigour_within * wish
             + music.vigour_at_tempo * (tempo - music.tempo_mean)
+            + float(genre @ self._genre_vigour)
             + np.log(max(energy, 0.1))
             + _EAGER
         ) / music.vigour_std
@@ -216,7 +255,8 @@ class Runtime:
         # Wishes stay within what training has shown.
         each = np.clip(vigour, _CALMEST, _WILDEST).repeat(FRAMES)
         mfcc /= self._mfcc_std
-        return mfcc.astype(np.float32), context(phase, 1.0, each, tempi).astype(np.float32)
+        told = context(phase, 1.0, each, tempi, genre)
+        return mfcc.astype(np.float32), told.astype(np.float32)
 
     def _given(self, held: Held | None, counts: Counts) -> _Given | None:
         """Held poses in beat time: of some rows, standardised, and which of it is known."""
@@ -243,39 +283,78 @@ class Runtime:
         self,
         mfcc: NDArray[np.float32],
         context: NDArray[np.float32],
+        first: int,
+        returning: NDArray[np.intp],
         given: _Given | None,
         random: np.random.Generator,
     ) -> Rows:
-        """The whole dance in beat time, standardised: (T, CHANNELS)."""
+        """The whole dance in beat time, standardised: (T, CHANNELS).
+
+        Args:
+            first: the count that begins the first phrase.
+            returning: (P,) which earlier phrase each one brings back; see `returns`.
+        """
         window, hop = self._counts * FRAMES, self._counts // 2 * FRAMES
+        first %= self._counts // 2
         length = len(mfcc)
         dance = Rows(kinematics.CHANNELS)
+        phrases: list[NDArray[np.float32]] = []
+        times = np.zeros(len(returning), int)
         found = None
-        for start in range(0, max(length - hop, 1), hop):
-            # The last row is repeated.
-            rows = np.minimum(np.arange(start, start + window), length - 1)
+        # The first window ends with the first phrase, so that every window adds one.
+        for number, start in enumerate(range(first * FRAMES - hop, max(length - hop, 1), hop)):
+            # The first and the last row are repeated.
+            rows = np.clip(np.arange(start, start + window), 0, length - 1)
             known = np.zeros((window, kinematics.CHANNELS), np.float32)
             mask = np.zeros_like(known)
             if given is not None:
                 values, flags = given(rows)
                 mask[flags], known[flags] = 1, values[flags]
             if found is not None:
-                mask[:hop], known[:hop] = 1, found[hop : 2 * hop]
+                mask[:hop], known[:hop] = 1, found[hop:]
             conditions = {"mask": mask[None], "mfcc": mfcc[rows][None]}
             conditions["context"] = context[rows][None]
-            found = self._sample(known, conditions, random)
-            dance.append(found[: min(hop, length - start)])
-        assert found is not None
-        dance.append(found[hop:][: max(length - len(dance), 0)])
+            draft = None
+            if number < len(returning) and (earlier := int(returning[number])) >= 0:
+                draft = phrases[earlier]
+                times[earlier] += 1
+                if times[earlier] % 2 == 0:
+                    draft = self._mirrored(draft)
+            found = self._sample(known, conditions, random, draft)
+            phrases.append(found[hop:])
+            if number == 0:
+                dance.append(found[-start if start < 0 else 0 : hop])
+            dance.append(found[hop:][: length - start - hop])
         return dance
 
+    def _mirrored(self, dance: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A standardised dance, left for right."""
+        order, signs = self._mirror
+        turned = (dance * self._std + self._mean)[:, order] * signs
+        mirrored: NDArray[np.float32] = ((turned - self._mean) / self._std).astype(np.float32)
+        return mirrored
+
     def _sample(
-        self, known: NDArray[np.float32], conditions: dict[str, Any], random: np.random.Generator
+        self,
+        known: NDArray[np.float32],
+        conditions: dict[str, Any],
+        random: np.random.Generator,
+        draft: NDArray[np.float32] | None,
     ) -> NDArray[np.float32]:
-        """One window: Euler's steps along the velocity from noise to the dance."""
+        """One window: Euler's steps along the velocity from noise to the dance.
+
+        Args:
+            draft: what the window's last rows are to be like. It is followed from some way along
+                the line from noise to it (Meng et al., SDEdit, ICLR 2022).
+        """
         mask = conditions["mask"][0] > 0
         point = random.standard_normal(known.shape).astype(np.float32)
-        for step in range(STEPS):
+        first = 0
+        if draft is not None:
+            first = round(_LIKENESS * STEPS)
+            along = first / STEPS
+            point[-len(draft) :] = along * draft + (1 - along) * point[-len(draft) :]
+        for step in range(first, STEPS):
             point = np.where(mask, known, point)
             time = np.array([step / STEPS], np.float32)
             found = self._run({"point": point[None], "time": time, **conditions})[0][0]

@@ -19,9 +19,10 @@ from dancing.motion.flow.card import Card
 from dancing.motion.flow.data import Phrases, principal_components
 from dancing.motion.flow.features import CONTEXT
 from dancing.motion.flow.network import Config, Denoiser
-from dancing.training.module import TrainingModule, moving_average
+from dancing.training.module import TrainingModule, moving_average, set_rate
+from dancing.training.muon import Muon
 
-_SCALE = ("mean", "std", "change_std", "music")
+_SCALE = ("mean", "std", "change_std", "music", "genres", "genre_vigour")
 BATCH_SIZE, EPOCHS = 64, 100
 
 
@@ -32,7 +33,9 @@ class Training(TrainingModule):
 
     def __init__(self, config: Config, origin: dict[str, Any]) -> None:
         super().__init__(config, origin)
-        self.network = Denoiser(config)
+        self.automatic_optimization = False  # two optimisers
+        self._genres = list(origin.get("genres", []))
+        self.network = Denoiser(config, len(self._genres))
         if "basis" in origin:  # else it comes with the weights
             self.network.basis.copy_(origin["basis"])
             self.network.variance.copy_(origin["variance"])
@@ -62,22 +65,27 @@ class Training(TrainingModule):
         change = (whole - dance).diff(dim=1) / self.spread
         return error, change.square().sum((1, 2)) / share
 
-    def training_step(self, batch: dict[str, torch.Tensor], step: int) -> torch.Tensor:
+    def training_step(self, batch: dict[str, torch.Tensor], step: int) -> None:
+        config = self.config
+        muon, adam = self.optimizers()  # type: ignore[attr-defined]
+        wave = 1 + math.cos(math.pi * self.shared_progress())
+        factor = config.final_rate_factor + (1 - config.final_rate_factor) / 2 * wave
+        factor *= min(1.0, (self.averaged.n_averaged.item() + 1) / config.warm_up_steps)
+        set_rate(muon, config.learning_rate * factor)
+        set_rate(adam, config.learning_rate * factor * config.others_learning_rate_factor)
+
         random = self.random(step)
         normal = torch.randn(len(batch["dance"]), generator=random, device=self.device)
-        time = torch.sigmoid(normal + self.config.time_mean)
+        time = torch.sigmoid(normal + config.time_mean)
         error, change = self.losses(self.network, batch, time, random)
-        weight = 1 / (1 - time).clamp(min=self.config.least_time_left).square()
-        loss = (weight * (error + self.config.change_weight * change)).mean()
+        weight = 1 / (1 - time).clamp(min=config.least_time_left).square()
+        loss = (weight * (error + config.change_weight * change)).mean()
         self.log_dict({"train_error": error.mean(), "train_change": change.mean()}, prog_bar=True)
-        return loss
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        self.clip_gradients(optimizer, gradient_clip_val=self.config.gradient_clip)
-
-    def optimizer_step(self, *args: Any, **options: Any) -> None:
-        super().optimizer_step(*args, **options)
-        # Not at the end of the batch, after checkpoints are written.
+        self.network.zero_grad()
+        self.manual_backward(loss)
+        nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
+        muon.step()
+        adam.step()
         self.averaged.update_parameters(self.network)
 
     def validation_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
@@ -93,25 +101,24 @@ class Training(TrainingModule):
     def on_train_batch_start(self, batch: dict[str, torch.Tensor], _: int) -> None:
         self._examples = self._examples or batch
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         config = self.config
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
-            weight_decay=config.weight_decay,
-        )
-        final = config.final_rate_factor
-
-        def rate(step: int) -> float:
-            wave = 1 + math.cos(math.pi * min(step / config.steps, 1))
-            return min(step / config.warm_up_steps, 1) * (final + (1 - final) / 2 * wave)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        inner = [
+            weight
+            for name, weight in self.network.blocks.named_parameters()
+            if name.endswith(".weight")  # of its dense layers, which are all that has one
+        ]
+        chosen = {id(weight) for weight in inner}
+        others = [weight for weight in self.network.parameters() if id(weight) not in chosen]
+        return [
+            Muon(inner, config.learning_rate, config.muon_momentum),
+            torch.optim.AdamW(
+                others,
+                config.learning_rate * config.others_learning_rate_factor,
+                (config.beta1, config.beta2),
+                weight_decay=config.weight_decay,
+            ),
+        ]
 
     def figure(self) -> NDArray[np.uint8]:
         """Three windows: real poses over time above generated ones with the same first half."""
@@ -147,19 +154,18 @@ class Training(TrainingModule):
             "time": torch.zeros(1),
             "mask": torch.zeros(1, window, CHANNELS),
             "mfcc": torch.zeros(1, window, self.config.n_mfcc),
-            "context": torch.zeros(1, window, CONTEXT),
+            "context": torch.zeros(1, window, CONTEXT + len(self._genres)),
         }
         return self.averaged.module, example, ["dance"]
 
     def card(self) -> Card:
-        own = {key: self.origin[key] for key in (*_SCALE, "body")}
+        own = {key: self.origin[key] for key in (*_SCALE, "body", "genre") if key in self.origin}
         return read(Card, self.facts() | own | {"window": self.config.window})
 
 
 def usable(clips: Sequence[Clip]) -> list[Clip]:
-    """Clips with world landmarks and beats; all where there are none, so that the error says so."""
-    found = [clip for clip in clips if clip.world is not None and clip.beats is not None]
-    return found or list(clips)
+    """Clips with world landmarks; all where there are none, so that the error says so."""
+    return [clip for clip in clips if clip.world is not None] or list(clips)
 
 
 def data(
@@ -175,7 +181,9 @@ def data(
     Args:
         known: the card's entry of the model that is trained further, whose scale is kept.
     """
-    facts = None if known is None else {key: known[key] for key in _SCALE}
+    facts = None
+    if known is not None:  # one without genres says nothing of them
+        facts = {"genres": [], "genre_vigour": []} | {k: known[k] for k in _SCALE if k in known}
     train = Phrases(kept, config, augment=True, facts=facts)
     # Figures on the same scale.
     held = Phrases(held_out, config, augment=False, facts=train.facts) if held_out else None

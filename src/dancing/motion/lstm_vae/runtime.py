@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class Runtime:
         place: Placement,
         *,
         energy: float = 1.0,
+        genre: Mapping[str, float] | None = None,
         keep: PoseSequence | None = None,
         start_pose: PoseSequence | None = None,
         world: Rows | None = None,
@@ -48,11 +49,12 @@ class Runtime:
         """Poses without world landmarks, of which `turns` cannot be kept.
 
         Raises:
-            DancingError: when energy, kept poses or a start pose are asked for.
+            DancingError: when energy, a genre, kept poses or a start pose are asked for.
         """
-        if energy != 1 or keep is not None or start_pose is not None:
+        if energy != 1 or genre is not None or keep is not None or start_pose is not None:
             raise DancingError(
-                "energy, kept poses and a start pose need a motion model of the family 'flow'"
+                "energy, genres, kept poses and a start pose need a motion model of the family "
+                "'flow'"
             )
         frames = max(1, round(song.duration * FPS))
         random = np.random.default_rng(seed)
