@@ -99,10 +99,15 @@ class Choreographer:
     @property
     def genres(self) -> tuple[str, ...]:
         """Those that the model tells apart."""
-        return tuple(getattr(self.bundle.stage("motion"), "genres", ()))
+        return genres_of(self.bundle)
 
     def _run(self, inputs: dict[str, Any], **sides: int) -> list[NDArray[Any]]:
         return self.bundle.run("motion", inputs, **sides)
+
+
+def genres_of(bundle: Bundle) -> tuple[str, ...]:
+    """The genres that a bundle's motion model tells apart; few families have any."""
+    return tuple(getattr(bundle.stage("motion"), "genres", ()))
 
 
 def parts_of(genre: str) -> dict[str, float] | None:

@@ -24,6 +24,7 @@ from dancing.image.warp.photo import AGREEMENT, is_photo, seen_in
 from dancing.listener import Listener, Renamed
 from dancing.media.picture import read_picture
 from dancing.media.video import encode_png, fitting_width, resize
+from dancing.motion.choreographer import AUTO, genres_of
 from dancing.pipeline import generate
 from dancing.studio.inputs import (
     LONGEST_NAME,
@@ -182,6 +183,10 @@ class _Studio:
                 energy = gr.Slider(
                     0, 2, 1, step=0.1, label="Energy", info="1 is what the music asks for"
                 )
+                genre = gr.Dropdown(
+                    [AUTO, *genres_of(Bundle(DEFAULT))], value=AUTO, label="Genre",
+                    info="auto is what the song asks for",
+                )  # fmt: skip
                 with gr.Accordion("Style and background", open=False):
                     style = gr.Radio(list(STYLES), value=STYLES[0], label="Style")
                     behind = gr.Radio(
@@ -213,7 +218,7 @@ class _Studio:
         )  # fmt: skip
         dancing = go.click(
             self._dance,
-            [own, song, *part, cards, seed, energy, style, behind, colour, scene],
+            [own, song, *part, cards, seed, energy, genre, style, behind, colour, scene],
             [video, files, step, last, go, stop, results, skeleton],
             api_name="dance", concurrency_id="dances", show_progress_on=step,
             concurrency_limit=self._limits.jobs,
@@ -234,6 +239,7 @@ class _Studio:
         dancer: str,
         seed: float,
         energy: float,
+        genre: str,
         style: str,
         behind: str,
         colour: str,
@@ -253,6 +259,7 @@ class _Studio:
                     "dancer": self._bundle(own, dancer),
                     "seed": int(given(seed, "seed")),
                     "energy": energy,
+                    "genre": genre,
                     "start": given(start, "start"),
                     "duration": self._duration(length, whole),
                 }
