@@ -24,6 +24,7 @@ from dancing.motion.flow.features import CONTEXT, FRAMES
 from dancing.motion.flow.runtime import Runtime
 from dancing.music.counts import count
 from dancing.music.song import Song
+from dancing.music.structure import form_of
 from dancing.pipeline import generate
 from media import clicks, command, write_wav
 from puppet import a_dance
@@ -258,7 +259,9 @@ def test_training_and_inference_tell_the_model_the_same_of_the_music(trained, da
     scale = read(MusicScale, phrases.facts["music"])
     runtime = Runtime(None, replace(Bundle(trained / "puppet").stage("motion"), music=scale))
     counts = count(song.beats, song.downbeats, song.duration)
-    mfcc, context = runtime._heard(song, counts, 1.0, np.zeros(0), np.random.default_rng(0))
+    mfcc, context = runtime._heard(
+        song, counts, form_of(song.mfcc, counts), 1.0, np.zeros(0), np.random.default_rng(0)
+    )
     first = FRAMES * int(np.ceil(counts.positions(np.array([0.0]))[0]))
     stretch = slice(first, first + len(learned["mfcc"]))
     assert mfcc[:, 0].std() > 0.5 and set(np.unique(context[:, :8])) == {0, 1}

@@ -14,7 +14,7 @@ from dancing.motion.flow.pulse import footfalls, pulse
 from dancing.music.counts import Counts, count
 from dancing.music.genre import genre_of, song_features
 from dancing.music.song import load_song
-from dancing.music.structure import first_phrase, returns
+from dancing.music.structure import form_of
 from media import clicks, command, write_wav
 from puppet import a_dance, a_walk
 
@@ -138,10 +138,12 @@ def song_of_sections(order, counts_each, tempo=120.0):
 
 def test_a_section_that_returns_brings_its_phrases_back():
     mfcc, counts = song_of_sections("ABACA", 32)
-    back = returns(mfcc, counts)
-    first = first_phrase(counts)
+    form = form_of(mfcc, counts)
+    back, first = form.returning, form.first
     begin = round((counts.positions(np.zeros(1))[0] - first) / 8)
     assert counts.phase[first] == 0
+    assert {begin + 4 * k for k in range(1, 5)} <= set(form.sections)
+    assert (counts.phase[form.turns] == 0).all()
     whole = back[begin : begin + 20]
     np.testing.assert_array_equal(whole[:8], -1)
     np.testing.assert_array_equal(whole[12:16], -1)
@@ -153,9 +155,9 @@ def test_a_section_that_returns_brings_its_phrases_back():
 
 def test_a_loop_brings_nothing_back():
     mfcc, counts = song_of_sections("AAAA", 32)
-    assert (returns(mfcc, counts) < 0).all()
+    assert (form_of(mfcc, counts).returning < 0).all()
     few = Counts(np.arange(12.0), np.arange(12) % 8, True)
-    assert (returns(mfcc, few) < 0).all()
+    assert (form_of(mfcc, few).returning < 0).all()
 
 
 def test_the_features_of_a_rhythm_forget_loudness_and_keep_tempo(tmp_path):

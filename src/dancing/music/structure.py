@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,29 +24,43 @@ _NEW = 0.6  # standard deviations of a song by which sections differ
 _SAME = 0.5  # of the usual distance of its phrases, that of sections which are the same
 
 
-def first_phrase(counts: Counts) -> int:
-    """The first count, 0 to 7, that begins a phrase; 0 where phrases are unknown."""
-    begin = np.flatnonzero(counts.phase[:PHRASE] == 0)
-    return int(begin[0]) if len(begin) else 0
+@dataclass(frozen=True)
+class Form:
+    """The form of a song, in phrases of eight counts.
+
+    Attributes:
+        first: the count, 0 to 7, that begins phrase 0.
+        sections: (S,) the phrases that begin a section, 0 first.
+        returning: (P,) which earlier phrase each phrase brings back, -1 for new ones.
+    """
+
+    first: int
+    sections: NDArray[np.intp]
+    returning: NDArray[np.intp]
+
+    @property
+    def turns(self) -> NDArray[np.intp]:
+        """The counts on which the music turns: all sections begin there but the first."""
+        return self.first + PHRASE * self.sections[1:]
 
 
-def returns(mfcc: NDArray[np.floating], counts: Counts) -> NDArray[np.intp]:
-    """Which earlier phrase each phrase of eight counts brings back: (P,), -1 for new ones.
+def form_of(mfcc: NDArray[np.floating], counts: Counts) -> Form:
+    """The form of the song with these features and counts.
 
-    Phrases are numbered from `first_phrase`. Where the sound of phrases changes, a section begins
-    (novelty of the phrases' mean features, after Foote, Automatic audio segmentation using a
-    measure of audio novelty, ICME 2000); a section that sounds like an earlier one, which does not
-    end where it begins, brings its phrases back in their order, from the first to the last of
-    those that both have.
+    Where the sound of phrases changes, a section begins (novelty of the phrases' mean features,
+    after Foote, Automatic audio segmentation using a measure of audio novelty, ICME 2000). A
+    section that sounds like an earlier one, other than that before it, brings its phrases back in
+    their order, from the first to the last of those that both have.
 
     Args:
         mfcc: (T, n) at 30 rows a second.
     """
-    first = first_phrase(counts)
+    begin = np.flatnonzero(counts.phase[:PHRASE] == 0)
+    first = int(begin[0]) if len(begin) else 0
     number = max((len(counts) - first) // PHRASE, 0)
     found = np.full(number, -1, np.intp)
     if number < 2 * _SHORTEST:
-        return found
+        return Form(first, np.zeros(1, np.intp), found)
     at = first + np.arange(number * PHRASE * _PER_COUNT) / _PER_COUNT
     rows = np.clip(np.rint(counts.at(at) * FPS), 0, len(mfcc) - 1).astype(int)
     sound = np.asarray(mfcc, np.float64)[rows]
@@ -56,16 +71,16 @@ def returns(mfcc: NDArray[np.floating], counts: Counts) -> NDArray[np.intp]:
     sections = list(itertools.pairwise(edges))
     apart = np.linalg.norm(means[:, None] - means, axis=-1)
     usual = float(np.median(apart[np.triu_indices(number, 1)]))
-    for k, (begin, end) in enumerate(sections):
+    for k, (begins, ends) in enumerate(sections):
         distances = [
-            float(np.linalg.norm(means[begin:end].mean(0) - means[b:e].mean(0)))
+            float(np.linalg.norm(means[begins:ends].mean(0) - means[b:e].mean(0)))
             for b, e in sections[: max(k - 1, 0)]
         ]
         if distances and min(distances) < _SAME * usual:
             b, e = sections[int(np.argmin(distances))]
-            length = min(end - begin, e - b)
-            found[begin : begin + length] = np.arange(b, b + length)
-    return found
+            length = min(ends - begins, e - b)
+            found[begins : begins + length] = np.arange(b, b + length)
+    return Form(first, np.array(edges[:-1]), found)
 
 
 def _sections(means: Floats) -> list[int]:

@@ -25,7 +25,7 @@ from dancing.motion.flow.stage import Held, Room, Stage, kept_exactly
 from dancing.music.counts import PHRASE, Counts, count, sounding, surge
 from dancing.music.counts import energy as count_energy
 from dancing.music.genre import genre_of
-from dancing.music.structure import first_phrase, returns
+from dancing.music.structure import Form, form_of
 from dancing.rows import Rows, stretches
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ _VARIED = 2.0  # how much more the vigour is varied than in the data, as dances 
 _UNSURE = 1.0  # how much calmer the dance is where no beat is heard, in standard deviations
 _CALMEST, _WILDEST = -2.5, 2.2  # vigour in standard deviations, within what training has shown
 _LIKENESS = 0.6  # of a phrase that returns to what it was: 1 repeats it, whatever came before
+_ACCENT = 0.8  # standard deviations by which the dance is more vigorous where sections meet
+_AROUND = 1.5  # counts: standard deviation of that accent
 _REST = 0.2  # seconds: standard deviation of the Gaussian by which dance and rest are blended
 _SHORTEST_REST = 0.5  # seconds of silence that are no more than an accent
 
@@ -149,13 +151,9 @@ class Runtime:
         frames = max(1, round(song.duration * FPS))
         counts = count(song.beats, song.downbeats, song.duration)
         moving = self._moving(song, frames) * min(1.0, 2 * energy)
-        dance = self._phrases(
-            *self._heard(song, counts, energy, genre, random),
-            first_phrase(counts),
-            returns(song.mfcc, counts) if self._counts == 2 * PHRASE else np.zeros(0, np.intp),
-            self._given(held, counts),
-            random,
-        )
+        form = form_of(song.mfcc, counts)
+        heard = self._heard(song, counts, form, energy, genre, random)
+        dance = self._phrases(*heard, form, self._given(held, counts), random)
         positions = counts.positions(np.arange(frames) / FPS + LEAD) * FRAMES
         return self._danced(dance, positions, moving, turns)
 
@@ -230,6 +228,7 @@ class Runtime:
         self,
         song: Song,
         counts: Counts,
+        form: Form,
         energy: float,
         genre: Floats,
         random: np.random.Generator,
@@ -239,17 +238,24 @@ class Runtime:
         tempo = np.log(counts.tempo / 100)
         moods = np.repeat(random.standard_normal(len(counts) // PHRASE + 2), PHRASE)
         mood = gaussian_filter1d(moods, 2.0)[: len(counts)]
+        # Dancers mark what ends and what begins.
+        near = np.arange(len(counts))[:, None] - form.turns
+        accent = _ACCENT * np.exp(-((near / _AROUND) ** 2) / 2).sum(1)
         loud = surge(count_energy(song.mfcc, counts))
         wish = _FAITHFUL * loud + np.sqrt(1 - _FAITHFUL**2) * mood
         if not counts.heard:
             wish = wish - _UNSURE
         vigour = (
-            _VARIED * music.vigour_within * wish
-            + music.vigour_at_tempo * (tempo - music.tempo_mean)
-            + float(genre @ self._genre_vigour)
-            + np.log(max(energy, 0.1))
-            + _EAGER
-        ) / music.vigour_std
+            accent
+            + (
+                _VARIED * music.vigour_within * wish
+                + music.vigour_at_tempo * (tempo - music.tempo_mean)
+                + float(genre @ self._genre_vigour)
+                + np.log(max(energy, 0.1))
+                + _EAGER
+            )
+            / music.vigour_std
+        )
         positions = np.arange(len(counts) * FRAMES) / FRAMES
         mfcc, phase, tempi = music_at(counts, positions, song.mfcc, FPS)
         # Wishes stay within what training has shown.
@@ -283,19 +289,15 @@ class Runtime:
         self,
         mfcc: NDArray[np.float32],
         context: NDArray[np.float32],
-        first: int,
-        returning: NDArray[np.intp],
+        form: Form,
         given: _Given | None,
         random: np.random.Generator,
     ) -> Rows:
-        """The whole dance in beat time, standardised: (T, CHANNELS).
-
-        Args:
-            first: the count that begins the first phrase.
-            returning: (P,) which earlier phrase each one brings back; see `returns`.
-        """
+        """The whole dance in beat time, standardised: (T, CHANNELS)."""
         window, hop = self._counts * FRAMES, self._counts // 2 * FRAMES
-        first %= self._counts // 2
+        first = form.first % (self._counts // 2)
+        # What comes back are phrases of eight counts.
+        returning = form.returning if hop == PHRASE * FRAMES else form.returning[:0]
         length = len(mfcc)
         dance = Rows(kinematics.CHANNELS)
         phrases: list[NDArray[np.float32]] = []
