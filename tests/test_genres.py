@@ -169,3 +169,12 @@ def test_the_features_of_a_rhythm_forget_loudness_and_keep_tempo(tmp_path):
     assert genre_of(song) in ("funk", "hiphop", "house", "latin", "pop", "retro", "robot")
     silence = load_song(write_wav(tmp_path / "c.wav", np.zeros(22050 * 4)))
     assert genre_of(silence) == "modern"
+
+
+def test_prepare_says_the_genre_of_what_does_not_name_its_own(tmp_path):
+    poses, _ = a_dance(3, 100, 0)
+    for name, own in (("a", {"genre": "waltz"}), ("b", {})):
+        np.savez(tmp_path / f"{name}.npz", landmarks=poses.landmarks, fps=poses.fps, **own)
+    command("prepare", tmp_path, "-o", tmp_path / "data.h5", "--genre", "polka")
+    with Dataset(tmp_path / "data.h5") as data:
+        assert {clip.name: clip.genre for clip in data} == {"a": "waltz", "b": "polka"}

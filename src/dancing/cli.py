@@ -195,6 +195,7 @@ def prepare(
         Path | None,
         typer.Option(help="Folder of known landmarks, NAME.npz, and mattes, NAME_alpha.mp4."),
     ] = None,
+    genre: Annotated[str | None, typer.Option(help="Genre of the dances, such as house.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Videos at a time, one process each.")] = 1,
 ) -> None:
     """Turn videos of one person dancing into a dataset: poses, pictures, music features."""
@@ -202,8 +203,9 @@ def prepare(
 
     with _following("prepare") as listener:
         report = run(
-            inputs, output, size=size, jobs=jobs, songs=songs, labels=labels, listener=listener
-        )
+            inputs, output, size=size, jobs=jobs, songs=songs, labels=labels, genre=genre,
+            listener=listener,
+        )  # fmt: skip
     for line in report.lines():
         typer.echo(line)
     if report.failed:
@@ -220,7 +222,7 @@ def learn(
         "default"
     ),
     moves: Annotated[
-        bool, typer.Option("--moves", help="Learn the way to dance too; needs music.")
+        bool, typer.Option("--moves", help="Learn the way to dance too.")
     ] = False,
     model: Annotated[
         str,

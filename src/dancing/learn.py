@@ -108,7 +108,7 @@ def learn(
             the first.
         output: the bundle's folder, or a .zip.
         start: the dancer whose weights to start from, where something is trained.
-        moves: of videos with music: learn the person's way to dance too.
+        moves: of videos: learn the person's way to dance too.
         model: the family that draws: 'warp', which deforms pictures and takes seconds; or 'limbs',
             trained on videos before one steady camera.
         minutes: how long training may take in all, what was done before a stop included.
@@ -162,10 +162,6 @@ def _trained(
     for stage in stages:
         if not bundle.stage(stage).config:
             raise DancingError(f"{start}: has no weights that training could start from")
-    if moves:
-        for file in videos:
-            if not probe(file).has_sound:
-                raise DancingError(f"{file}: has no sound, but moves are learned with their music")
     from dancing.evaluation import image as image_evaluation
     from dancing.export import export
     from dancing.training.train import train

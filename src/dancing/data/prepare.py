@@ -52,6 +52,7 @@ def prepare(
     jobs: int = 1,
     songs: str | Path | None = None,
     labels: str | Path | None = None,
+    genre: str | None = None,
     seconds: float | None = None,
     listener: Listener | None = None,
 ) -> PrepareReport:
@@ -73,6 +74,8 @@ def prepare(
             pose file NAME.npz (.json, .csv) there gives the landmarks, taken as they are, and the
             grey of NAME_alpha.mp4 gives the matte; what is missing there is estimated. None of
             these files is taken for an input, where the folder is one.
+        genre: of the dances, such as 'house', where a pose file does not name its own (`genre`,
+            .npz). Models of the family `flow` learn to tell genres apart.
         seconds: how much of each video to take, from its beginning. Default: all of it.
         listener: told of progress: frames of a video, or files. Notes go into the report.
 
@@ -116,6 +119,8 @@ def prepare(
             else:
                 report, clips = next(watched)
             for clip in clips:
+                if genre:
+                    clip.attributes.setdefault("genre", genre)
                 clip.write(writer)
             reports.append(report)
         if not any(report.clips for report in reports):
