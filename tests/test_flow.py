@@ -111,14 +111,15 @@ def test_what_is_known_is_told_and_not_scored():
         "valid": torch.ones(3, config.window),
     }  # fmt: skip
     batch["known"] = batch["dance"] + 9
-    origin = {"change_std": [1.0] * kinematics.CHANNELS, "genres": []}
+    ones = [1.0] * kinematics.CHANNELS
+    origin = {"change_std": ones, "std": ones, "mean": [0.0] * kinematics.CHANNELS, "genres": []}
     module = flow.Training(config, origin)
     # An untrained network without components says 0: the error is that of what is not known.
     half = torch.full((3,), 0.5)
-    error, _ = module.losses(network, batch, half)
+    error, *_ = module.losses(network, batch, half)
     torch.testing.assert_close(error, batch["dance"].square().mean((1, 2)))
     batch["mask"][:, :10] = 1
-    error, _ = module.losses(network, batch, half)
+    error, *_ = module.losses(network, batch, half)
     torch.testing.assert_close(error, batch["dance"][:, 10:].square().mean((1, 2)))
     batch["mask"][:] = 1
     assert module.losses(network, batch, half)[0].max() == 0

@@ -221,9 +221,7 @@ def learn(
     start: Annotated[str, typer.Option("--from", help="Start from this dancer's weights.")] = (
         "default"
     ),
-    moves: Annotated[
-        bool, typer.Option("--moves", help="Learn the way to dance too.")
-    ] = False,
+    moves: Annotated[bool, typer.Option("--moves", help="Learn the way to dance too.")] = False,
     model: Annotated[
         str,
         typer.Option(help="'warp' deforms pictures of the person; 'limbs' is trained on videos."),

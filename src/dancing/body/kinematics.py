@@ -28,6 +28,8 @@ _UPPER = slice(0, 23)
 _LOWER = slice(23, 33)
 LOWER_HEIGHTS = slice(3 * 23 + 1, 3 * 33, 3)
 """Of the numbers of a pose, the heights (y) of hips, legs and feet in the room."""
+FEET_CHANNELS = [3 * end + axis for leg in LEGS for end in (leg.heel, leg.toe) for axis in range(3)]
+"""Of the numbers of a pose, those of heel and toe of the left foot, then of the right."""
 _DEPTH_SMOOTHING = 0.25  # seconds; depth hangs on small differences of size and trembles
 _FOCALS = np.exp(np.linspace(np.log(0.7), np.log(4.0), 30))
 _STILL = 0.25  # metres a second below which a foot on the floor stands

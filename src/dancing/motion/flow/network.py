@@ -50,6 +50,7 @@ class Config:
         ema_decay: of the average over the weights, which is what dances; a step.
 
         change_weight: of the squared error of the change from pose to pose, against that of poses.
+        stand_weight: of the squared error of the change of feet that stand, in centimetres.
         time_mean: of the time on the line, a normal variable of standard deviation 1 before a
             sigmoid; below 0, noisy points are learned from more often.
         least_time_left: to the end of the line in the loss's weight, where the velocity's would be
@@ -93,6 +94,7 @@ class Config:
     ema_decay: float = 0.999
     # Loss
     change_weight: float = 0.25
+    stand_weight: float = 0.05
     time_mean: float = -0.4
     least_time_left: float = 0.1
     # Augmentation
@@ -123,6 +125,7 @@ class Config:
             not_negative=[
                 "weight_decay",
                 "change_weight",
+                "stand_weight",
                 "tempo_change",
                 "mfcc_offset_noise",
                 "mfcc_noise",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dancing.body.drawing import draw_poses
-from dancing.body.kinematics import CHANNELS, unpack
+from dancing.body.kinematics import CHANNELS, FEET_CHANNELS, unpack
 from dancing.card import read
 from dancing.data.dataset import Clip
 from dancing.motion.flow.card import Card
@@ -42,6 +42,8 @@ class Training(TrainingModule):
         # What dances: an average over the last steps.
         self.averaged = moving_average(self.network, config.ema_decay)
         self.spread = nn.Buffer(torch.tensor(origin["change_std"]))
+        self.std = nn.Buffer(torch.tensor(origin["std"]), persistent=False)
+        self.mean_contact = nn.Buffer(torch.tensor(origin["mean"][-2:]), persistent=False)
         self._examples: dict[str, torch.Tensor] = {}
 
     def losses(
@@ -50,8 +52,13 @@ class Training(TrainingModule):
         batch: dict[str, torch.Tensor],
         time: torch.Tensor,
         random: torch.Generator | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean squared errors (N,) of the dance and of its change from pose to pose."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Mean squared errors (N,) of the dance, of its change from pose to pose, and of that of
+        feet that stand, in centimetres.
+
+        The last is after the contact consistency loss of Tseng et al., EDGE, CVPR 2023: what a
+        foot may slide is far less than what it moves in a step, from which its scale is.
+        """
         dance, known, mask = batch["dance"], batch["known"], batch["mask"]
         along = time[:, None, None]
         noise = torch.randn(dance.shape, generator=random, device=dance.device)
@@ -62,8 +69,12 @@ class Training(TrainingModule):
         share = wanted.sum((1, 2)).clamp(min=1)
         error = (wanted * (found - dance).square()).sum((1, 2)) / share
         whole = torch.where(wanted > 0, found, dance)
-        change = (whole - dance).diff(dim=1) / self.spread
-        return error, change.square().sum((1, 2)) / share
+        change = (whole - dance).diff(dim=1)
+        down = dance[..., -2:] * self.std[-2:] + self.mean_contact > 0  # (N, T, 2)
+        stands = (down[:, 1:] & down[:, :-1]).float()[..., None]  # (N, T - 1, 2, 1)
+        feet = (100 * self.std * change)[..., FEET_CHANNELS].unflatten(-1, (2, -1))
+        slip = (stands * feet.square()).mean((1, 2, 3))
+        return error, (change / self.spread).square().sum((1, 2)) / share, slip
 
     def training_step(self, batch: dict[str, torch.Tensor], step: int) -> None:
         config = self.config
@@ -77,9 +88,10 @@ class Training(TrainingModule):
         random = self.random(step)
         normal = torch.randn(len(batch["dance"]), generator=random, device=self.device)
         time = torch.sigmoid(normal + config.time_mean)
-        error, change = self.losses(self.network, batch, time, random)
+        error, change, slip = self.losses(self.network, batch, time, random)
         weight = 1 / (1 - time).clamp(min=config.least_time_left).square()
-        loss = (weight * (error + config.change_weight * change)).mean()
+        parts = error + config.change_weight * change + config.stand_weight * slip
+        loss = (weight * parts).mean()
         self.log_dict({"train_error": error.mean(), "train_change": change.mean()}, prog_bar=True)
         self.network.zero_grad()
         self.manual_backward(loss)
@@ -93,8 +105,9 @@ class Training(TrainingModule):
         random = torch.Generator(self.device).manual_seed(index)
         count = len(batch["dance"])
         time = (torch.arange(count, device=self.device) + 0.5) / count
-        error, change = self.losses(self.averaged, batch, time, random)
-        self.log_dict({"val_error": error.mean(), "val_change": change.mean()}, prog_bar=True)
+        error, change, slip = self.losses(self.averaged, batch, time, random)
+        figures = {"val_error": error.mean(), "val_change": change.mean(), "val_slip": slip.mean()}
+        self.log_dict(figures, prog_bar=True)
         if index == 0:
             self._examples = batch
 
