@@ -360,12 +360,12 @@ class Runtime:
         for step in range(first, STEPS):
             point = np.where(mask, known, point)
             found = self._guess(point, step / STEPS, conditions)
-            point = point + (found - point) / (STEPS - step)
+            point += (found - point) / (STEPS - step)
         return np.where(mask, known, point)
 
     def _guess(
         self, point: NDArray[np.float32], time: float, conditions: dict[str, Any]
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[Any]:
         """What the dance will be, given a point (T, CHANNELS) on the line from noise to it.
 
         Of a genre it is taken further away from what it would be of none (Ho and Salimans,
@@ -379,11 +379,10 @@ class Runtime:
         inputs["context"] = np.concatenate(rows)
         inputs["point"] = np.repeat(point[None], len(rows), 0)
         inputs["time"] = np.full(len(rows), time, np.float32)
-        found: NDArray[np.float32] = self._run(inputs)[0]
+        found = self._run(inputs)[0]
         if len(rows) == 1:
             return found[0]
-        guess: NDArray[np.float32] = found[1] + np.float32(GUIDANCE) * (found[0] - found[1])
-        return guess
+        return found[1] + np.float32(GUIDANCE) * (found[0] - found[1])
 
     def _moving(self, song: Song, frames: int) -> Floats:
         """(frames,) 1 where there is music to dance to, 0 in silence, smooth in between."""
