@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 
+from dancing.body import kinematics
 from dancing.body.poses import PoseSequence
 from dancing.bundle import Bundle
 from dancing.data.dataset import Dataset, DatasetWriter
 from dancing.errors import DancingError
 from dancing.motion.choreographer import Choreographer, parts_of
 from dancing.motion.flow.data import Phrases
+from dancing.motion.flow.features import CONTEXT
 from dancing.motion.flow.network import Config
 from dancing.motion.flow.pulse import footfalls, pulse
+from dancing.motion.flow.runtime import GUIDANCE, Runtime
 from dancing.music.counts import Counts, count
 from dancing.music.genre import genre_of, song_features
 from dancing.music.song import load_song
@@ -178,3 +181,28 @@ def test_prepare_says_the_genre_of_what_does_not_name_its_own(tmp_path):
     command("prepare", tmp_path, "-o", tmp_path / "data.h5", "--genre", "polka")
     with Dataset(tmp_path / "data.h5") as data:
         assert {clip.name: clip.genre for clip in data} == {"a": "waltz", "b": "polka"}
+
+
+def test_a_genre_is_danced_more_clearly_than_it_was_learned(trained):
+    """And without one, the model is asked once."""
+    card = Bundle(trained / "me").stage("motion")
+    asked = []
+
+    def run(inputs):
+        asked.append(inputs["context"])
+        total = inputs["context"][..., CONTEXT:].sum(-1, keepdims=True)
+        return [np.repeat(1 + total, kinematics.CHANNELS, -1)]
+
+    runtime = Runtime(run, card)
+    shape = (card.window, kinematics.CHANNELS)
+    conditions = {
+        "mask": np.zeros((1, *shape), np.float32),
+        "mfcc": np.zeros((1, card.window, 13), np.float32),
+        "context": np.zeros((1, card.window, CONTEXT + 2), np.float32),
+    }
+    point = np.zeros(shape, np.float32)
+    np.testing.assert_array_equal(runtime._guess(point, 0.5, conditions), 1)
+    assert asked[0].shape[0] == 1
+    conditions["context"][..., -1] = 1
+    np.testing.assert_allclose(runtime._guess(point, 0.5, conditions), 1 + GUIDANCE)
+    assert asked[1].shape[0] == 2 and not asked[1][1, :, CONTEXT:].any()

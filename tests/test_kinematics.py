@@ -466,3 +466,22 @@ def test_the_mirror_of_packed_numbers_is_the_mirror_image():
     seen = kinematics.pack(world[:, list(MIRROR)] * flip, place * flip, down[:, ::-1])
     mirrored = kinematics.pack(world, place, down)[:, order] * signs
     np.testing.assert_array_equal(mirrored, seen)
+
+
+def test_standing_feet_are_on_the_floor_and_none_is_below(dance):
+    world, place = dance
+    points = world + place[:, None]
+    floor = float(kinematics.soles(points)[..., 1].max()) - 0.08  # within the legs' reach
+    # One foot sinks and rises slowly, and the other floats.
+    points = points.copy()
+    points[:, [27, 29, 31], 1] += 0.03 * np.sin(np.linspace(0, 20, len(points)))[:, None]
+    points[:, [28, 30, 32], 1] -= 0.02
+    down = np.ones((len(points), 2), bool)
+    shifts = kinematics.planting(kinematics.soles(points), down, floor)
+    lowest = kinematics.soles(kinematics.moved_feet(points, shifts))[..., 1].max(-1)
+    assert np.abs(lowest - floor).max() < 0.006
+    down[:] = False
+    down[:5] = True
+    shifts = kinematics.planting(kinematics.soles(points), down, floor)
+    lowest = kinematics.soles(kinematics.moved_feet(points, shifts))[..., 1].max(-1)
+    assert lowest.max() < floor + 1e-6
