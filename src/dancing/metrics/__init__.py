@@ -1,8 +1,8 @@
 """Measures of dance and of pictures: pure functions on arrays.
 
-`motion` measures movement, `beats` how it keeps to the music's beats, `distributions` compares sets
-of clips, `image` compares frames. Each docstring has the formula, its unit, its source and what to
-beware of.
+`motion` measures movement, `beats` how it keeps to the music's beats, `footfalls` how the feet do,
+`distributions` compares sets of clips, `image` compares frames. Each docstring has the formula, its
+unit, its source and what to beware of.
 """
 
 from dancing.body.skeleton import BODY_JOINTS
@@ -15,6 +15,7 @@ from dancing.metrics.distributions import (
     frechet_distance,
     standardize,
 )
+from dancing.metrics.footfalls import FootfallScore, footfall_score, footfalls
 from dancing.metrics.image import (
     change,
     decibels,
@@ -41,6 +42,7 @@ from dancing.metrics.motion import (
 __all__ = [
     "BODY_JOINTS",
     "BeatScore",
+    "FootfallScore",
     "Standardization",
     "beat_score",
     "bootstrap_interval",
@@ -50,6 +52,8 @@ __all__ = [
     "energy_distance",
     "face_fit",
     "foot_sliding",
+    "footfall_score",
+    "footfalls",
     "frechet_distance",
     "geometric_feature_names",
     "geometric_features",
