@@ -232,6 +232,13 @@ def test_every_row_has_the_figures_that_it_must_have(report):
     # The model dances exactly as the data: no further away than real dance is from itself.
     floor = value(report, "floor: real to real", "energy_kinetic")
     assert value(report, "lstm-vae", "energy_kinetic") == pytest.approx(floor, rel=0.1)
+    # A foot of the puppet comes to rest as the rest of it does.
+    for row in ("real", "lstm-vae"):
+        assert value(report, row, "footfalls_on") > 0.9
+        assert value(report, row, "footfall_distance_ms") < 30
+    assert value(report, "statue", "footfalls_on") == 0
+    assert report.row("statue").figures["footfall_distance_ms"] is None
+    assert abs(value(report, "real, other song", "footfalls_on")) < 0.5
     for row in ("statue", "mean pose"):
         assert value(report, row, "energy_kinetic") > 1.5 * floor
         assert value(report, row, "diversity") < 0.1 * value(report, "real", "diversity")
@@ -243,7 +250,15 @@ def test_a_frozen_bundle_is_seen_as_frozen(tmp_path, dances):
     assert value(report, "lstm-vae", "excess") == 0
 
 
-MEANS = ("recall", "precision", "excess", "magnitude_ratio", "jerk_ratio", "foot_sliding")
+MEANS = (
+    "recall",
+    "precision",
+    "excess",
+    "footfalls_on",
+    "magnitude_ratio",
+    "jerk_ratio",
+    "foot_sliding",
+)
 
 
 def test_intervals_are_by_song_and_hold_the_mean(report):

@@ -34,7 +34,15 @@ from dancing.evaluation.pieces import Piece, clip_piece, exact_beats, poses_of, 
 from dancing.evaluation.table import Column, Estimate, Report, Row
 from dancing.files import MEDIA_SUFFIXES, expand
 from dancing.listener import Listener
-from dancing.metrics import BeatScore, beat_score, foot_sliding, jerk, motion_magnitude
+from dancing.metrics import (
+    BeatScore,
+    FootfallScore,
+    beat_score,
+    foot_sliding,
+    footfall_score,
+    jerk,
+    motion_magnitude,
+)
 from dancing.motion.choreographer import Choreographer
 
 if TYPE_CHECKING:
@@ -51,6 +59,8 @@ COLUMNS = (
     Column("recall", "recall", 3),
     Column("precision", "precision", 3),
     Column("excess", "excess", 3, interval=True),
+    Column("footfalls_on", "feet on", 3, interval=True),
+    Column("footfall_distance_ms", "feet off ms", 0),
     Column("energy_kinetic", "E_k", 2),
     Column("energy_geometric", "E_g", 2),
     Column("fid_kinetic", "FID_k", 1),
@@ -68,6 +78,7 @@ class _Measured:
     """What was found in one dance."""
 
     beats: BeatScore
+    feet: FootfallScore
     magnitude: float
     jerk: float
     sliding: float
@@ -220,7 +231,7 @@ def _reading(pieces: Sequence[Piece]) -> list[str]:
     notes = []
     without = sum(not len(piece.beats) for piece in pieces)
     if without:
-        notes.append(f"{without} clips have no beats and do not count in recall to excess")
+        notes.append(f"{without} clips have no beats and do not count in recall to feet off")
     notes.append(
         "intervals by resampling songs; E and FID between one half of the songs and the other, "
         "to be compared with the floor; they and diversity have no interval; "
@@ -257,6 +268,7 @@ def _measure(poses: PoseSequence, beats: Floats, windows: int, seed: int) -> _Me
     seen: dict[str, Any] = {"aspect": poses.aspect, "visibility": poses.visibility}
     return _Measured(
         beat_score(poses.landmarks, poses.fps, beats, seed=seed, **seen),
+        footfall_score(poses.landmarks, poses.fps, beats, **seen),
         motion_magnitude(poses.landmarks, poses.fps, **seen),
         jerk(poses.landmarks, poses.fps, **seen),
         foot_sliding(poses.landmarks, poses.fps, **seen),
@@ -310,6 +322,7 @@ def _row(
     for key in ("recall", "precision", "excess"):
         values = [float(np.mean([getattr(m[k].beats, key) for m in found])) for k in scored]
         figures[key] = mean_estimate(values, [pieces[k].group for k in scored], seed)
+    figures |= _footfalls(pieces, found, scored, seed)
     if of_poses:
         groups = [piece.group for piece in pieces]
 
@@ -333,6 +346,22 @@ def _row(
     return Row(name, figures, _details(pieces, found))
 
 
+def _footfalls(
+    pieces: Sequence[Piece],
+    found: Sequence[Sequence[_Measured]],
+    scored: Sequence[int],
+    seed: int,
+) -> dict[str, Estimate | None]:
+    """Figures of the feet, of the pieces with beats; who never steps has no distance."""
+    on = [float(np.mean([row[k].feet.on for row in found])) for k in scored]
+    steps = [(k, row[k].feet) for k in scored for row in found if row[k].feet.footfalls]
+    distances = [1000 * feet.distance for _, feet in steps]
+    return {
+        "footfalls_on": mean_estimate(on, [pieces[k].group for k in scored], seed),
+        "footfall_distance_ms": mean_estimate(distances, [pieces[k].group for k, _ in steps], seed),
+    }
+
+
 def _details(pieces: Sequence[Piece], found: Sequence[Sequence[_Measured]]) -> list[dict[str, Any]]:
     """The values of every dance."""
     return [
@@ -345,6 +374,10 @@ def _details(pieces: Sequence[Piece], found: Sequence[Sequence[_Measured]]) -> l
             "excess": m.beats.excess,
             "music_beats": m.beats.music_beats,
             "motion_beats": m.beats.motion_beats,
+            "footfalls_on": m.feet.on,
+            "footfall_distance_ms": 1000 * m.feet.distance,
+            "footfall_lag_ms": 1000 * m.feet.lag,
+            "footfalls": m.feet.footfalls,
             "magnitude": m.magnitude,
             "jerk": m.jerk,
             "foot_sliding": m.sliding,

@@ -91,7 +91,7 @@ def joint_speed(
         Times in seconds from the first frame and speeds in torso lengths a second, both (N,)
         float64; empty for a single frame.
     """
-    points, seen = _at_common_rate(landmarks, fps, aspect, visibility)
+    points, seen = at_common_rate(landmarks, fps, aspect, visibility)
     joints = list(BODY_JOINTS)
     speeds, valid = _speeds(points[:, joints], seen[:, joints])
     return _smooth(_mean_over_joints(speeds, valid), sigma)
@@ -112,7 +112,7 @@ def motion_magnitude(
     Returns:
         0 for a still clip or a single frame.
     """
-    points, seen = _at_common_rate(landmarks, fps, aspect, visibility)
+    points, seen = at_common_rate(landmarks, fps, aspect, visibility)
     return _mean_derivative(points, seen, 1)
 
 
@@ -135,7 +135,7 @@ def jerk(
     Returns:
         0 for a still clip or one of less than four frames (at 30 fps).
     """
-    points, seen = _at_common_rate(landmarks, fps, aspect, visibility)
+    points, seen = at_common_rate(landmarks, fps, aspect, visibility)
     return _mean_derivative(points, seen, 3)
 
 
@@ -164,7 +164,7 @@ def kinetic_features(
         (51,) float64; 0 where a joint was never seen. From 15 to 60 fps smooth movement (below
         2 Hz) agrees within 2 %.
     """
-    points, seen = _at_common_rate(landmarks, fps, aspect, visibility)
+    points, seen = at_common_rate(landmarks, fps, aspect, visibility)
     joints = list(BODY_JOINTS)
     points, seen = points[:, joints], seen[:, joints]
     velocity, valid = _derivative(points, seen, 1)
@@ -210,7 +210,7 @@ def geometric_features(
         (15,) float64; 0 where a part was never seen. From 15 to 60 fps
         within 0.03 (typically 0.01).
     """
-    points, seen = _at_common_rate(landmarks, fps, aspect, visibility)
+    points, seen = at_common_rate(landmarks, fps, aspect, visibility)
 
     def share(holds: Flags, *needed: int) -> float:
         visible = seen[:, list(needed)].all(axis=1)
@@ -291,7 +291,7 @@ def foot_sliding(
     Returns:
         0 to 1; 0 for a still clip, a single frame, or feet never seen.
     """
-    points, seen = _at_common_rate(landmarks, fps, aspect, visibility)
+    points, seen = at_common_rate(landmarks, fps, aspect, visibility)
     if len(points) < 2:
         return 0.0
     slides = np.zeros(len(points) - 1, bool)
@@ -316,7 +316,7 @@ def foot_sliding(
     return float(slides[counts].mean()) if counts.any() else 0.0
 
 
-def _at_common_rate(
+def at_common_rate(
     landmarks: ArrayLike, fps: float, aspect: float, visibility: ArrayLike | None
 ) -> tuple[Floats, Flags]:
     """Landmarks (N, 33, 2) in torso lengths at RATE, and (N, 33) which of them were seen."""
@@ -344,7 +344,7 @@ def _at_common_rate(
         # Without a torso there is no scale, but rest is rest at any scale.
         if not still:
             raise
-    return _resample(points, seen, fps)
+    return resample(points, seen, fps)
 
 
 def _bridge(points: Floats, known: Flags) -> Floats:
@@ -359,7 +359,7 @@ def _bridge(points: Floats, known: Flags) -> Floats:
     return points
 
 
-def _resample(points: Floats, seen: Flags, fps: float) -> tuple[Floats, Flags]:
+def resample(points: Floats, seen: Flags, fps: float) -> tuple[Floats, Flags]:
     if fps == RATE or len(points) < 2:
         return points, seen
     last = len(points) - 1
