@@ -12,14 +12,14 @@ from dancing.motion.choreographer import Choreographer, parts_of
 from dancing.motion.flow.data import Phrases
 from dancing.motion.flow.features import CONTEXT
 from dancing.motion.flow.network import Config
-from dancing.motion.flow.pulse import footfalls, pulse
+from dancing.motion.flow.pulse import pulse
 from dancing.motion.flow.runtime import GUIDANCE, Runtime
 from dancing.music.counts import Counts, count
 from dancing.music.genre import genre_of, song_features
 from dancing.music.song import load_song
 from dancing.music.structure import form_of
 from media import clicks, command, write_wav
-from puppet import a_dance, a_walk
+from puppet import a_dance
 
 TINY = (
     "--device", "cpu", "--batch-size", 128, "--epochs", 1, "--set", "counts=16",
@@ -113,15 +113,19 @@ def test_dances_without_music_are_counted_by_their_steps_and_go_with_any(tmp_pat
 
 
 @pytest.mark.parametrize("tempo", [80, 97, 113, 140])
-def test_the_pulse_of_a_walk_is_that_of_its_steps(tempo):
-    world, place = a_walk(600, tempo=tempo)
-    room = world + place[:, None]
-    counts = pulse(room, 30)
+def test_the_pulse_of_a_walk_is_that_of_its_steps(tempo, tmp_path):
+    poses, _ = a_dance(20, tempo, 0)
+    still = np.repeat(poses.landmarks[:1], 300, 0)
+    with DatasetWriter(tmp_path / "data.h5") as writer:
+        writer.clip("walk", PoseSequence(poses.landmarks, poses.fps, world=poses.world))
+        writer.clip("statue", PoseSequence(still, poses.fps))
+    with Dataset(tmp_path / "data.h5") as data:
+        clips = {clip.name: clip for clip in data}
+        counts = pulse(clips["walk"])
+        assert not len(pulse(clips["statue"]))
     assert 60 / np.median(np.diff(counts)) == pytest.approx(tempo, rel=0.03)
-    steps = footfalls(room, 30)
-    away = np.abs(steps[:, None] - counts).min(0)  # of every count to the nearest step
-    assert np.median(away[1:-1]) < 0.05
-    assert not len(pulse(np.repeat(room[:1], 300, 0), 30)), "a statue has none"
+    away = np.abs(poses.beats[:, None] - counts).min(1)
+    assert np.median(away) < 0.06
 
 
 def song_of_sections(order, counts_each, tempo=120.0):

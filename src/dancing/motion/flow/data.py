@@ -267,7 +267,7 @@ def _in_counts(
     seconds = np.arange(len(clip)) / clip.fps
     beats, downbeats, rows = clip.beats, clip.downbeats, clip.features_at_poses()
     if beats is None or len(beats) < _FEWEST:
-        beats, downbeats, rows = pulse(world + place[:, None], clip.fps), None, None
+        beats, downbeats, rows = pulse(clip), None, None
     counts = count(beats, downbeats, clip.duration)
     if not counts.heard:
         return None

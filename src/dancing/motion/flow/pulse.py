@@ -5,56 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-from dancing.body.skeleton import LEGS
+from dancing.metrics.footfalls import footfalls
 from dancing.music.beats import BEAT_RATE, follow
 from dancing.music.counts import FASTEST, SLOWEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dancing.data.dataset import Clip
+
     Floats = NDArray[np.float64]
 
 _FEWEST = 8
-_FAST, _LANDED = 0.2, 0.35
-_RECENT = 0.4
 _WIDTH = 0.04
 
 
-def footfalls(room: Floats, fps: float) -> Floats:
-    """Times (F,) in seconds, rising, at which a foot comes down or to rest.
-
-    That is where a foot (the mean of heel and toe) that moved faster than 0.2 m/s falls below 35 %
-    of its fastest speed of the last 0.4 s.
-
-    Args:
-        room: (T, 33, 3) metres.
-    """
-    times = []
-    for leg in LEGS:
-        foot = gaussian_filter1d(room[:, [leg.heel, leg.toe]].mean(1), 1.0, axis=0, mode="nearest")
-        speed = np.linalg.norm(np.gradient(foot, axis=0), axis=-1) * fps
-        width = max(round(_RECENT * fps), 1)
-        peak = maximum_filter1d(speed, width, origin=width // 2 - (width + 1) % 2)
-        landed = (speed < _LANDED * peak) & (peak > _FAST)
-        times.append(np.flatnonzero(landed[1:] & ~landed[:-1]) + 1)
-    return np.sort(np.concatenate(times)) / fps
-
-
-def pulse(room: Floats, fps: float) -> Floats:
+def pulse(clip: Clip) -> Floats:
     """Counts (C,) in seconds, 75 to 150 a minute and following the dance, on which feet come down.
 
     Half counts are laid along the footfalls by the beat tracker's dynamic programming, at the pace
     at which the footfalls lie closest to them. Empty where feet hardly move.
-
-    Args:
-        room: (T, 33, 3) metres.
     """
-    falls = footfalls(room, fps)
+    falls = footfalls(clip.landmarks, clip.fps, aspect=clip.aspect, visibility=clip.visibility)
     if len(falls) < _FEWEST:
         return np.zeros(0)
-    grid = np.arange(round(len(room) / fps * BEAT_RATE) + 1) / BEAT_RATE
+    grid = np.arange(round(clip.duration * BEAT_RATE) + 1) / BEAT_RATE
     activation = np.exp(-(((grid[:, None] - falls) / _WIDTH) ** 2) / 2).sum(1)
     activation /= activation.std()
     paces = np.geomspace(SLOWEST, FASTEST, 25) * 2 / 60
