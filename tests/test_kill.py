@@ -344,15 +344,18 @@ def test_train_and_export_at_random_moments(data, tmp_path, stage):
 
 
 @pytest.mark.slow
-def test_learn_at_random_moments(tmp_path):
+@pytest.mark.parametrize("model", ["warp", "limbs"])
+def test_learn_at_random_moments(tmp_path, model):
     pytest.importorskip("onnx")
     film = tmp_path / "kai.mp4"
     dancing("generate", EXAMPLE, "-o", film, "--dancer", "kai", "--duration", 10)
     target = Target(tmp_path / "me", whole_bundle, beside=["kai.mp4", "me.learning"])
-    arguments = ("learn", film, "-o", target.result, "--from", "ava", "--minutes", 2)
+    arguments = ["learn", film, "-o", target.result, "--model", model]
+    if model == "limbs":
+        arguments += ["--from", "ava", "--minutes", 2]
     dice = random.Random(2)
     for _ in range(KILLS):
-        target.strike(dice, arguments, 60)
+        target.strike(dice, arguments, 60 if model == "limbs" else 20)
     target.allowed.remove("me.learning")
     target.finish(arguments)
     target.report()

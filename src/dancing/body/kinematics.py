@@ -33,7 +33,8 @@ FEET_CHANNELS = [3 * end + axis for leg in LEGS for end in (leg.heel, leg.toe) f
 _DEPTH_SMOOTHING = 0.25  # seconds; depth hangs on small differences of size and trembles
 _FOCALS = np.exp(np.linspace(np.log(0.7), np.log(4.0), 30))
 _STILL = 0.25  # metres a second below which a foot on the floor stands
-_FURTHEST = 0.15  # metres that a standing foot is put back at most
+_DRAGGED = 0.02  # metres a frame, 0.6 a second, below which a foot on the floor makes no step
+_FURTHEST = 0.2  # metres that a standing foot is put back at most
 _FLOOR = 0.05  # metres above the floor within which a foot is down
 
 
@@ -225,7 +226,8 @@ def planting(
 
     While a foot is down, the sideways drift of its slower end (heel or toe, so that it can turn on
     either) is taken away; between two stands the correction moves over evenly. Where the floor is
-    known, its lower end stands on it then, and is never below.
+    known, a foot that is near it and no faster than 2 cm a frame stands too; the lower end of what
+    stands is on the floor, and none is ever below.
 
     Args:
         feet: (T, 2, 2, 3) metres; see `soles`.
@@ -236,6 +238,10 @@ def planting(
         For each foot (T, 3) metres; None for one that never stands.
     """
     paths: list[Floats | None] = []
+    if floor is not None:
+        smooth = gaussian_filter1d(feet, 1.5, axis=0, mode="nearest")
+        speed = np.linalg.norm(np.gradient(smooth, axis=0), axis=-1).min(-1)
+        down = down | ((feet[..., 1].max(-1) > floor - _FLOOR) & (speed < _DRAGGED))
     every, lowest = np.arange(len(feet)), feet[..., 1].max(-1)
     for side in range(2):
         stands = _runs(binary_opening(binary_closing(down[:, side]), np.ones(3)))

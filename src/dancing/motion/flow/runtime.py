@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     _Given = Callable[[NDArray[np.intp]], tuple[Floats, NDArray[np.bool_]]]
 
 
-STEPS = 12
+STEPS = 8
 """Steps from noise to dance."""
 GUIDANCE = 2.5
 """How far a dance is from one of no genre towards one of the genre that is asked for."""
 LEAD = 0.0
 """Seconds by which the dance goes before the beat."""
 _FAITHFUL = 0.9  # correlation of vigour with loudness; the rest is the dancer's mood
-_EAGER = 0.2  # logarithm by which dances fall short of the vigour that the model is told
+_EAGER = 0.35  # logarithm by which dances fall short of the vigour that the model is told
 _VARIED = 2.0  # how much more the vigour is varied than in the data, as dances vary less than told
 _UNSURE = 1.0  # how much calmer the dance is where no beat is heard, in standard deviations
 _CALMEST, _WILDEST = -2.5, 2.2  # vigour in standard deviations, within what training has shown
@@ -420,9 +420,12 @@ _SHARED = 4  # poses on either side
 def _between(dance: Rows, at: Floats) -> Floats:
     """What a dance is, joined, at a stretch of rising fractional rows, by cubic splines."""
     low = max(int(at[0]) - _MARGIN, 0)
-    near = _joined(dance, low, int(at[-1]) + _MARGIN)
+    near = gaussian_filter1d(
+        _joined(dance, low, int(at[-1]) + _MARGIN), _SMOOTHING, axis=0, mode="nearest"
+    )
     between: Floats = CubicSpline(np.arange(len(near)), near)(at - low)
     return between
 
 
+_SMOOTHING = 0.6  # rows: standard deviation of a Gaussian that takes the trembling away
 _MARGIN = 12  # rows of the dance; a spline forgets within some
