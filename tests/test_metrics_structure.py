@@ -73,7 +73,13 @@ def test_blocks_are_whole_and_begin_with_a_phrase():
 
 def test_the_same_moves_are_near_mirrored_elsewhere_and_at_another_tempo():
     dance = np.concatenate(
-        [a_block(1), a_block(2), mirrored(a_block(1)), a_block(1) + np.array([0.2, 0.0]), a_block(3)]
+        [
+            a_block(1),
+            a_block(2),
+            mirrored(a_block(1)),
+            a_block(1) + np.array([0.2, 0.0]),
+            a_block(3),
+        ]
     )
     distances = block_distances(dance, 30, edges_of(5))
     assert distances == pytest.approx(distances.T, abs=1e-6)

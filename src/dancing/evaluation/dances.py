@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -91,11 +91,12 @@ def planned(
     return rows, notes + more
 
 
-def by(choreographer: Choreographer) -> Dance:
-    """The dances of a model."""
+def by(choreographer: Choreographer, genre: str | None = None) -> Dance:
+    """The dances of a model, of a genre that it knows or what it chooses itself."""
+    asked: dict[str, Any] = {} if genre is None else {"genre": genre}
 
     def dance(piece: Piece, _: np.random.Generator, seed: int) -> tuple[PoseSequence, Floats]:
-        return choreographer(piece.song, seed), piece.beats
+        return choreographer(piece.song, seed, **asked), piece.beats
 
     return dance
 
@@ -186,7 +187,10 @@ class Baselines:
         poses = poses[start : start + wanted]
         order = np.pad(np.arange(len(poses)), (0, wanted - len(poses)), mode="reflect")
         visibility = None if poses.visibility is None else poses.visibility[order]
-        stretch = PoseSequence(poses.landmarks[order], poses.fps, visibility, aspect=poses.aspect)
+        world = None if poses.world is None else poses.world[order]
+        stretch = PoseSequence(
+            poses.landmarks[order], poses.fps, visibility, world, aspect=poses.aspect
+        )
         return stretch, piece.beats
 
     def noise(
