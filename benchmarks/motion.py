@@ -1,9 +1,12 @@
 """What `dancing evaluate motion` does not show: speed, very long songs, obedience to the music.
 
-    python benchmarks/motion.py [SONG...] [--motion NAME] [--minutes M] [--markdown]
+    python benchmarks/motion.py [SONG...] [--motion NAME] [--minutes M] [--poses FILE...]
+                                [--markdown]
 
-Each song is repeated to three minutes for the speed, and to M minutes (10) for what a long dance
-does: its last minute against its first, and speed and jerk where windows join against elsewhere.
+Each song is repeated to three minutes for the speed and for the different patterns of eight counts
+that are danced (docs/metrics.md), beside those of pose files with beats, such as choreographies of
+three minutes; and to M minutes (10) for what a long dance does: its last minute against its first,
+and speed and jerk where windows join against elsewhere.
 The music's hold on the dance is the rank correlation of loudness and movement over bars, and how
 much more the movement changes where a phrase of eight counts begins than in its middle.
 """
@@ -22,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
+from dancing import metrics
 from dancing.body.poses import PoseSequence, body_frame
 from dancing.media import SAMPLE_RATE
 from dancing.media.sound import load_audio
@@ -38,6 +42,7 @@ def main() -> None:
     parser.add_argument("songs", nargs="*", type=Path, default=[SONG])
     parser.add_argument("--motion", default="default")
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--poses", nargs="*", type=Path, default=[])
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     choreographer = Choreographer(arguments.motion)
@@ -47,10 +52,11 @@ def main() -> None:
             figures: dict[str, float] = {}
             three = load(repeated(path, 3, Path(folder)), figures)
             begin = time.perf_counter()
-            choreographer(three)
+            short = choreographer(three)
             figures["motion s"] = time.perf_counter() - begin
             spent = figures["features s"] + figures["motion s"]
             figures["times real time"] = three.duration / spent
+            figures |= form(short, three)
             long = load(repeated(path, arguments.minutes, Path(folder)), {})
             dance = choreographer(long)
             figures |= ends(dance, long) | seams(dance, long) | hold(dance, long)
@@ -65,6 +71,10 @@ def main() -> None:
     for name, figures in rows:
         values = [f"{figures[key]:.2f}" for key in names]
         print(f"{bar} {f' {bar} '.join([name, *values])} {bar}")
+    for path in arguments.poses:
+        poses = PoseSequence.load(path)
+        found = ", ".join(f"{key} {value:g}" for key, value in repeats(poses[: 180 * 30]).items())
+        print(f"{path.stem}: {found}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     print(f"\n{arguments.minutes:g} minutes; peak memory {peak:.0f} MB")
 
@@ -106,6 +116,36 @@ def ends(dance: PoseSequence, song: Song) -> dict[str, float]:
     first, last = found
     figures = {f"last/first {key}": last[key] / first[key] for key in ("motion", "jerk", "excess")}
     return figures | {"sliding first": first["sliding"], "sliding last": last["sliding"]}
+
+
+def form(dance: PoseSequence, song: Song) -> dict[str, float]:
+    """How far the form of the dance is that of the song, and how much it repeats itself."""
+    edges = metrics.block_edges(
+        rhythm.count(song.beats, song.downbeats, song.duration), dance.duration
+    )
+    distances = metrics.block_distances(dance.landmarks, dance.fps, edges, aspect=dance.aspect)
+    found = metrics.form(distances, metrics.sound_distances(song.mfcc, edges))
+    figures = {"form": np.nan, "form shifted": np.nan}
+    if found is not None:
+        figures = {"form": found.correlation, "form shifted": found.shifted}
+    return figures | _patterns(distances)
+
+
+def repeats(poses: PoseSequence) -> dict[str, float]:
+    """How much a dance repeats itself; its first beat begins a block."""
+    beats = np.zeros(0) if poses.beats is None else poses.beats
+    edges = metrics.block_edges(rhythm.count(beats, beats[:1], poses.duration), poses.duration)
+    distances = metrics.block_distances(poses.landmarks, poses.fps, edges, aspect=poses.aspect)
+    return _patterns(distances)
+
+
+def _patterns(distances: np.ndarray) -> dict[str, float]:
+    labels = metrics.patterns(distances)
+    return {
+        "eights": float(len(labels)),
+        "patterns": float(len(set(labels))),
+        "longest run": float(metrics.longest_run(labels)),
+    }
 
 
 def seams(dance: PoseSequence, song: Song) -> dict[str, float]:

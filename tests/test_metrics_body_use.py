@@ -88,7 +88,7 @@ def test_one_foot_in_the_air_is_no_flight():
 
 
 def test_feet_in_the_floor_are_seen_and_one_held_up_does_not_hide_them():
-    times, points = standing()
+    _, points = standing()
     points[100:118, 31, 1] += 0.06
     assert body_use(points, 30).sunk == pytest.approx(0.1, abs=0.02)
     # A foot that is held up for most of the time, and still, is not the floor.

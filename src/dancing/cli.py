@@ -392,6 +392,9 @@ def evaluate_motion(
     card: _Card = False,
     json: _Json = None,
     markdown: _Markdown = None,
+    genres: Annotated[
+        bool, typer.Option("--genres", help="Name the genres of dances too; needs --train-data.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw speed and beats, OUT.png.")] = None,
 ) -> None:
     """Score stage 1: does it dance, to this music, like the data?"""
@@ -406,6 +409,7 @@ def evaluate_motion(
             seeds=seeds,
             seed=seed,
             include_training=include_training,
+            by_genre=genres,
             plot=plot,
             listener=listener,
         )

@@ -13,7 +13,7 @@ from dancing.bundle import DEFAULT, Bundle, embedded
 from dancing.evaluation.clips import trained_on
 from dancing.evaluation.pieces import Piece
 from dancing.media import FPS
-from dancing.motion.choreographer import Choreographer
+from dancing.motion.choreographer import AUTO, Choreographer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,11 +91,13 @@ def planned(
     return rows, notes + more
 
 
-def by(choreographer: Choreographer) -> Dance:
-    """The dances of a model."""
+def by(choreographer: Choreographer, genre: str | None = None) -> Dance:
+    """The dances of a model: of this genre, else of that of the real dance if the model knows it,
+    else of what it chooses itself."""
 
     def dance(piece: Piece, _: np.random.Generator, seed: int) -> tuple[PoseSequence, Floats]:
-        return choreographer(piece.song, seed), piece.beats
+        own = piece.genre if piece.genre in choreographer.genres else AUTO
+        return choreographer(piece.song, seed, genre=genre or own), piece.beats
 
     return dance
 
@@ -186,7 +188,10 @@ class Baselines:
         poses = poses[start : start + wanted]
         order = np.pad(np.arange(len(poses)), (0, wanted - len(poses)), mode="reflect")
         visibility = None if poses.visibility is None else poses.visibility[order]
-        stretch = PoseSequence(poses.landmarks[order], poses.fps, visibility, aspect=poses.aspect)
+        world = None if poses.world is None else poses.world[order]
+        stretch = PoseSequence(
+            poses.landmarks[order], poses.fps, visibility, world, aspect=poses.aspect
+        )
         return stretch, piece.beats
 
     def noise(

@@ -12,7 +12,7 @@ import numpy as np
 from dancing.body.poses import PoseSequence
 from dancing.bundle import Bundle
 from dancing.errors import DancingError
-from dancing.evaluation import plots
+from dancing.evaluation import forms, genres, plots, vigour
 from dancing.evaluation.clips import (
     command,
     file_names,
@@ -83,6 +83,8 @@ class _Measured:
     jerk: float
     sliding: float
     features: Features
+    use: vigour.Use
+    shape: forms.Shape | None
 
 
 def evaluate(
@@ -94,6 +96,7 @@ def evaluate(
     seeds: int = SEEDS,
     seed: int = 0,
     include_training: bool = False,
+    by_genre: bool = False,
     plot: str | Path | None = None,
     listener: Listener | None = None,
 ) -> Report:
@@ -116,6 +119,7 @@ def evaluate(
         seeds: dances a clip and row.
         seed: of everything random; the same seed gives the same table.
         include_training: score clips that the bundle was trained on too; the table says so.
+        by_genre: add a table of what genre dances look like; see `dancing.evaluation.genres`.
         plot: a picture to write: speed and beats of some clips.
         listener: told of progress.
 
@@ -134,6 +138,13 @@ def evaluate(
     measured = _dance(rows, pieces, seed, "dancing", listener)
     table, found = _table(pieces, measured, known, seed)
     notes += found
+    dances = {name: rows for name, rows in measured.items() if name != OTHER_SONG}
+    uses = {name: [[m.use for m in row] for row in rows] for name, rows in dances.items()}
+    shapes = {name: [[m.shape for m in row] for row in rows] for name, rows in dances.items()}
+    more = [
+        vigour.table(pieces, uses, [str(facts["model"])], seed),
+        forms.table(pieces, shapes, seed),
+    ]
     if songs is not None:
         name = f"{facts['model']}, songs of {file_names([songs])[0]}"
         new, found = _new_songs(files, exact, bundle, include_training, name)
@@ -142,6 +153,15 @@ def evaluate(
         if new:
             real = measured[REAL][0]
             table.append(_row(name, new, danced[name], real, None, seed, of_poses=True))
+            groups = [piece.group for piece in new]
+            new_uses = [[m.use for m in row] for row in danced[name]]
+            new_shapes = [[m.shape for m in row] for row in danced[name]]
+            more[0].rows.append(vigour.row_of(name, new_uses, uses[REAL][0], groups, seed))
+            more[1].rows.append(forms.row_of(name, new_shapes, groups, seed))
+    if by_genre:
+        confusions, found = genres.table(choreographer, pieces, data, train_data, seed, listener)
+        more.append(confusions)
+        notes += found
     notes += _reading(pieces)
     if plot is not None:
         _plot(plot, pieces, measured, str(facts["model"]), choreographer, seed)
@@ -154,6 +174,7 @@ def evaluate(
         seeds=None if seeds == SEEDS else seeds,
         seed=seed or None,
         include_training=include_training,
+        genres=by_genre,
     )
     facts |= {
         "data": file_names(data),
@@ -168,7 +189,7 @@ def evaluate(
         f"motion of {facts['bundle']}: {facts['clips']} clips of {facts['songs_or_sources']} songs "
         f"or sources, {facts['windows']} windows of {WINDOW:g} s, {seeds} dances a clip"
     )
-    return Report(title, facts, COLUMNS, table, notes)
+    return Report(title, facts, COLUMNS, table, notes, tuple(more))
 
 
 def _select(
@@ -237,6 +258,10 @@ def _reading(pieces: Sequence[Piece]) -> list[str]:
         "to be compared with the floor; they and diversity have no interval; "
         "motion and jerk: generated / real"
     )
+    notes.append(
+        "vigour in metres and degrees where both dances have world landmarks, else in torso "
+        "lengths of the picture; in the floor, flights and unfall are no ratios"
+    )
     return notes
 
 
@@ -258,13 +283,13 @@ def _dance(
                 # A dance's own generator, so that it does not depend on those before it.
                 generator = np.random.default_rng([seed, number, repeat, index])
                 poses, beats = row.dance(piece, generator, seed + repeat)
-                measured[name][-1].append(_measure(poses, beats, piece.windows, seed))
+                measured[name][-1].append(_measure(poses, beats, piece, seed))
                 done += 1
                 listener.progress(progress, done, total)
     return measured
 
 
-def _measure(poses: PoseSequence, beats: Floats, windows: int, seed: int) -> _Measured:
+def _measure(poses: PoseSequence, beats: Floats, piece: Piece, seed: int) -> _Measured:
     seen: dict[str, Any] = {"aspect": poses.aspect, "visibility": poses.visibility}
     return _Measured(
         beat_score(poses.landmarks, poses.fps, beats, seed=seed, **seen),
@@ -272,7 +297,9 @@ def _measure(poses: PoseSequence, beats: Floats, windows: int, seed: int) -> _Me
         motion_magnitude(poses.landmarks, poses.fps, **seen),
         jerk(poses.landmarks, poses.fps, **seen),
         foot_sliding(poses.landmarks, poses.fps, **seen),
-        window_features(poses, windows),
+        window_features(poses, piece.windows),
+        vigour.measure(poses),
+        forms.measure(poses, piece),
     )
 
 

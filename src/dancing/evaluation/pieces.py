@@ -33,6 +33,7 @@ class Piece:
         poses: a real dance to it; of a song a dummy that is never measured.
         beats: seconds.
         windows: how many are compared as distributions; of a song none.
+        genre: of the real dance; empty where unknown.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Piece:
     song: Song
     beats: Floats
     windows: int
+    genre: str = ""
 
     @property
     def frames(self) -> int:
@@ -63,6 +65,7 @@ def clip_piece(clip: Clip, exact: dict[str, Floats]) -> Piece:
         song,
         beats[inside],
         windows_in(clip.duration),
+        genre_of(clip),
     )
 
 
@@ -111,6 +114,11 @@ def song_of(clip: Clip) -> Song:
         tempo=60 / float(np.median(between)) if len(between) and np.median(between) > 0 else 0.0,
         duration=clip.duration,
     )
+
+
+def genre_of(clip: Clip) -> str:
+    """The genre that a clip names; empty if none."""
+    return clip.genre
 
 
 def poses_of(clip: Clip) -> PoseSequence:

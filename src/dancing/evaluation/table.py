@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,30 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A further table of a report.
+
+    Attributes:
+        key: its name in JSON.
+        title: one line.
+    """
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
 class Report:
-    """A table with its origin.
+    """A table with its origin, and further ones.
 
     Attributes:
         title: one line.
         facts: bundle, data, command and counts.
         columns, rows: the table.
         notes: what the reader has to know, one line each.
+        more: tables on what else was measured.
     """
 
     title: str
@@ -67,10 +84,15 @@ class Report:
     columns: tuple[Column, ...]
     rows: list[Row]
     notes: list[str]
+    more: tuple[Table, ...] = ()
 
     def row(self, name: str) -> Row:
         """The row of this name."""
         return next(row for row in self.rows if row.name == name)
+
+    def table(self, key: str) -> Table:
+        """The further table of this key."""
+        return next(table for table in self.more if table.key == key)
 
     def save_json(self, path: str | Path) -> None:
         """Write all numbers, those of every clip too; what is not defined is null."""
@@ -78,18 +100,11 @@ class Report:
             "dancing": VERSION,
             "title": self.title,
             **self.facts,
-            "columns": {column.key: column.title for column in self.columns},
-            "rows": [
-                {
-                    "name": row.name,
-                    "figures": {
-                        column.key: _plain_estimate(row.figures.get(column.key))
-                        for column in self.columns
-                    },
-                    "clips": row.details,
-                }
-                for row in self.rows
-            ],
+            **_plain_table(self.columns, self.rows),
+            "tables": {
+                table.key: {"title": table.title, **_plain_table(table.columns, table.rows)}
+                for table in self.more
+            },
             "notes": self.notes,
         }
         text = json.dumps(_finite(content), indent=1, allow_nan=False, ensure_ascii=False)
@@ -97,13 +112,17 @@ class Report:
             temporary.write_text(text + "\n", encoding="utf-8")
 
     def save_markdown(self, path: str | Path) -> None:
-        """Write the table and its notes as Markdown."""
-        cells = [
-            [cell.replace("|", "\\|") for cell in line] for line in self._cells(all_intervals=True)
-        ]
-        rule = ["---", *["---:"] * len(self.columns)]
-        table = ["| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:])]
-        lines = [f"### {self.title}", "", f"`{self.facts['command']}`", "", *table, ""]
+        """Write the tables and their notes as Markdown."""
+        lines = [f"### {self.title}", "", f"`{self.facts['command']}`", ""]
+        for title, columns, rows in self._tables():
+            cells = [
+                [cell.replace("|", "\\|") for cell in line]
+                for line in _cells(columns, rows, all_intervals=True)
+            ]
+            rule = ["---", *["---:"] * len(columns)]
+            lines += [f"**{title}**", ""] if title else []
+            lines += ["| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:])]
+            lines.append("")
         lines += [f"- {note}" for note in self.notes]
         with write_then_rename(path) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -128,59 +147,77 @@ class Report:
             temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
     def text(self) -> list[str]:
-        """The lines of the table in plain aligned text."""
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if index else cell.ljust(width)
-                for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in cells
-        ]
-        return [self.title, "", *lines, "", *(f"- {note}" for note in self.notes)]
+        """The lines of the tables in plain aligned text."""
+        lines = [self.title, ""]
+        for title, columns, rows in self._tables():
+            cells = _cells(columns, rows)
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            lines += [title, ""] if title else []
+            lines += [
+                "  ".join(
+                    cell.rjust(width) if index else cell.ljust(width)
+                    for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+                ).rstrip()
+                for line in cells
+            ]
+            lines.append("")
+        return [*lines, *(f"- {note}" for note in self.notes)]
 
     def show(self) -> None:
         """Print it: on a terminal rich tables, as many as its width needs, else plain text."""
+        from rich import table as rich_tables
         from rich.console import Console
-        from rich.table import Table
 
         console = Console(highlight=False)
         if not console.is_terminal:
             print("\n".join(self.text()))
             return
-        names, *columns = zip(*self._cells(), strict=True)
         console.print(self.title, style="bold", markup=False)
-        while columns:
-            table = Table(box=None, header_style="bold", pad_edge=False)
-            table.add_column("", no_wrap=True)
-            left = console.width - max(map(len, names))
-            taken: list[tuple[str, ...]] = []
-            while columns and (not taken or left >= 2 + max(map(len, columns[0]))):
-                taken.append(columns.pop(0))
-                left -= 2 + max(map(len, taken[-1]))
-                table.add_column(taken[-1][0], justify="right", no_wrap=True)
-            for name, *cells in list(zip(names, *taken, strict=True))[1:]:
-                table.add_row(name, *cells)
-            console.print(table)
-            console.print()
+        for title, columns, rows in self._tables():
+            if title:
+                console.print(title, style="bold", markup=False)
+            names, *left_over = zip(*_cells(columns, rows), strict=True)
+            while left_over:
+                table = rich_tables.Table(box=None, header_style="bold", pad_edge=False)
+                table.add_column("", no_wrap=True)
+                left = console.width - max(map(len, names))
+                taken: list[tuple[str, ...]] = []
+                while left_over and (not taken or left >= 2 + max(map(len, left_over[0]))):
+                    taken.append(left_over.pop(0))
+                    left -= 2 + max(map(len, taken[-1]))
+                    table.add_column(taken[-1][0], justify="right", no_wrap=True)
+                for name, *cells in list(zip(names, *taken, strict=True))[1:]:
+                    table.add_row(name, *cells)
+                console.print(table)
+                console.print()
         for note in self.notes:
             console.print(f"- {note}", markup=False)
 
-    def _cells(self, *, all_intervals: bool = False) -> list[list[str]]:
-        columns = [self._column(column, all_intervals) for column in self.columns]
-        lines = zip(["", *(row.name for row in self.rows)], *columns, strict=True)
-        return [list(line) for line in lines]
-
-    def _column(self, column: Column, interval: bool) -> list[str]:
-        """Its title and a cell for every row."""
-        cells = [
-            _cell(row.figures.get(column.key), column.digits, interval or column.interval)
-            for row in self.rows
+    def _tables(self) -> list[tuple[str, tuple[Column, ...], list[Row]]]:
+        """Title, columns and rows of all tables; the first has the report's title."""
+        return [
+            ("", self.columns, self.rows),
+            *((table.title, table.columns, table.rows) for table in self.more),
         ]
-        # Every interval, and nothing else in a cell, has a bracket.
-        title = column.title + (" [95 %]" if any("[" in cell for cell in cells) else "")
-        return [title, *cells]
+
+
+def _cells(
+    columns: Sequence[Column], rows: Sequence[Row], *, all_intervals: bool = False
+) -> list[list[str]]:
+    found = [_column(column, rows, all_intervals) for column in columns]
+    lines = zip(["", *(row.name for row in rows)], *found, strict=True)
+    return [list(line) for line in lines]
+
+
+def _column(column: Column, rows: Sequence[Row], interval: bool) -> list[str]:
+    """Its title and a cell for every row."""
+    cells = [
+        _cell(row.figures.get(column.key), column.digits, interval or column.interval)
+        for row in rows
+    ]
+    # Every interval, and nothing else in a cell, has a bracket.
+    title = column.title + (" [95 %]" if any("[" in cell for cell in cells) else "")
+    return [title, *cells]
 
 
 def _cell(estimate: Estimate | None, digits: int, interval: bool) -> str:
@@ -196,6 +233,22 @@ def _cell(estimate: Estimate | None, digits: int, interval: bool) -> str:
 def _number(value: float, digits: int) -> str:
     # Adding zero turns a rounded -0.0 into 0.0.
     return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def _plain_table(columns: Sequence[Column], rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "columns": {column.key: column.title for column in columns},
+        "rows": [
+            {
+                "name": row.name,
+                "figures": {
+                    column.key: _plain_estimate(row.figures.get(column.key)) for column in columns
+                },
+                "clips": row.details,
+            }
+            for row in rows
+        ],
+    }
 
 
 def _plain_estimate(estimate: Estimate | None) -> dict[str, float | None]:

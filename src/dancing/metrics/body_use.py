@@ -114,19 +114,19 @@ def body_use(points: ArrayLike, fps: float) -> BodyUse:
     Returns:
         Speeds of 0 for a single frame.
     """
-    points = np.asarray(points, np.float64)
-    if points.ndim != 3 or points.shape[1] != 33 or points.shape[2] not in (2, 3):
-        raise ValueError(f"points have shape {points.shape}, but (T, 33, 3) or (T, 33, 2)")
-    points, _ = resample(points, np.ones(points.shape[:2], bool), fps)
-    points = gaussian_filter1d(points, 1.0, axis=0, mode="nearest")
-    hip = points[:, HIPS].mean(1)
+    places = np.asarray(points, np.float64)
+    if places.ndim != 3 or places.shape[1] != 33 or places.shape[2] not in (2, 3):
+        raise ValueError(f"points have shape {places.shape}, but (T, 33, 3) or (T, 33, 2)")
+    places, _ = resample(places, np.ones(places.shape[:2], bool), fps)
+    places = gaussian_filter1d(places, 1.0, axis=0, mode="nearest")
+    hip = places[:, HIPS].mean(1)
     known: dict[str, Any] = {
-        "hands": _speed(points[:, WRISTS]),
-        "feet": _speed(points[:, FEET]),
+        "hands": _speed(places[:, WRISTS]),
+        "feet": _speed(places[:, FEET]),
         "hips": _speed(hip[:, None]),
         "hip_height": float(hip[:, 1].std()),
     }
-    if points.shape[2] == 2:
+    if places.shape[2] == 2:
         return BodyUse(
             **known,
             turning=None,
@@ -136,7 +136,7 @@ def body_use(points: ArrayLike, fps: float) -> BodyUse:
             flights=0,
             unfall=None,
         )
-    above = _above_floor(points)
+    above = _above_floor(places)
     up = above.min(1) > LIFTED
     air = up.all(1)
     unfalls = [
@@ -146,7 +146,7 @@ def body_use(points: ArrayLike, fps: float) -> BodyUse:
     ]
     return BodyUse(
         **known,
-        turning=_turning(points[:, HIPS]),
+        turning=_turning(places[:, HIPS]),
         lifted=float(up.any(1).mean()),
         airborne=float(air.mean()),
         sunk=float((above < -SUNK).any((1, 2)).mean()),

@@ -67,10 +67,8 @@ def footfalls(
         torso lengths in single frames hardly changes them.
     """
     points, seen = at_common_rate(landmarks, fps, aspect, visibility)
-    found = [
-        _landings(points[:, [leg.heel, leg.toe]], seen[:, [leg.heel, leg.toe]].all(1))
-        for leg in LEGS
-    ]
+    feet = [[leg.heel, leg.toe] for leg in LEGS]
+    found = [_landings(points[:, foot], np.all(seen[:, foot], axis=1)) for foot in feet]
     return np.sort(np.concatenate(found))
 
 

@@ -87,7 +87,8 @@ def block_distances(
     """
     points, _ = at_common_rate(landmarks, fps, aspect, visibility)
     edges = np.asarray(edges, np.float64).reshape(-1, BLOCK + 1)
-    blocks = _sampled(points.reshape(len(points), -1), edges).reshape(len(edges), -1, 33, 2)
+    blocks = _sampled(points.reshape(len(points), -1), edges)
+    blocks = blocks.reshape(*blocks.shape[:2], 33, 2)
     blocks = blocks - blocks[:, :, HIPS].mean((1, 2), keepdims=True)
     mirrored = blocks[:, :, list(MIRROR)] * [-1.0, 1.0]
     joints = list(BODY_JOINTS)
