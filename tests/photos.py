@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -12,8 +14,10 @@ from dancing.image.warp.painter import paint
 from dancing.media.video import resize
 from dancing.motion.choreographer import Choreographer
 from dancing.music.song import load_song
-from dancing.pipeline import generate
 from media import EXAMPLE
+
+DANCE = Path(__file__).parent / "data" / "dance.npz"
+"""Three seconds of a dance, so that tests do not hang on how the shipped model dances."""
 
 
 def somebody():
@@ -25,12 +29,10 @@ def somebody():
     return picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def ava_dances(folder):
+def ava_dances():
     """Landmarks (T, 33, 2) in pixels of ava's dance, and ava in them, (T, H, W, 4)."""
-    poses = folder / "poses.npz"
-    generate(EXAMPLE, poses, duration=3)
     dancer = Dancer("ava")
-    sequence = PoseSequence.load(poses)
+    sequence = PoseSequence.load(DANCE)
     frames = np.stack(list(dancer(sequence, background="transparent")))
     return dancer.in_view(sequence.landmarks) * dancer.size, frames
 

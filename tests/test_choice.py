@@ -23,8 +23,8 @@ SEEN = np.ones(33)
 
 
 @pytest.fixture(scope="module")
-def dance(tmp_path_factory):
-    return ava_dances(tmp_path_factory.mktemp("choice"))
+def dance():
+    return ava_dances()
 
 
 def of(dance, *numbers):

@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     """Ava learned from one frame, and footage of the dance after it."""
     pytest.importorskip("onnx")
     folder = tmp_path_factory.mktemp("held out")
-    points, people = ava_dances(folder)
+    points, people = ava_dances()
     wall = room(*SIZE)
     share = people[..., 3:] / 255.0
     frames = np.rint(people[..., :3] * share + wall * (1 - share)).astype(np.uint8)

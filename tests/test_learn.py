@@ -76,6 +76,7 @@ def test_different_clothes_are_refused(ava, tmp_path):
 
 
 def test_wrong_arguments_are_found_before_any_work(tmp_path):
+    (tmp_path / "mine.txt").touch()
     refused("no dancer named 'eve'", [AVA], tmp_path / "me", start="eve")
     with pytest.raises(DancingError, match="is a folder with other things"):
         learn([AVA], tmp_path)

@@ -47,8 +47,8 @@ LINES = slice(4 + N_GROUPS, CHANNELS)
 
 
 @pytest.fixture(scope="module")
-def dance(tmp_path_factory):
-    return ava_dances(tmp_path_factory.mktemp("refining"))
+def dance():
+    return ava_dances()
 
 
 @pytest.fixture(scope="module")

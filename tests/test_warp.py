@@ -24,8 +24,8 @@ REST = 50
 
 
 @pytest.fixture(scope="module")
-def dance(tmp_path_factory):
-    return ava_dances(tmp_path_factory.mktemp("warp"))
+def dance():
+    return ava_dances()
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ _DEPTH_SMOOTHING = 0.25  # seconds; depth hangs on small differences of size and
 _FOCALS = np.exp(np.linspace(np.log(0.7), np.log(4.0), 30))
 _STILL = 0.25  # metres a second below which a foot on the floor stands
 _DRAGGED = 0.02  # metres a frame, 0.6 a second, below which a foot on the floor makes no step
-_FURTHEST = 0.2  # metres that a standing foot is put back at most
+_FURTHEST = 0.15  # metres that a standing foot is put back at most
 _FLOOR = 0.05  # metres above the floor within which a foot is down
 
 
@@ -219,6 +219,21 @@ def soles(points: Floats) -> Floats:
     return points[:, [[leg.heel, leg.toe] for leg in LEGS]]
 
 
+def resting(feet: Floats, floor: float) -> NDArray[np.bool_]:
+    """(T, 2) whether feet are within 5 cm of the floor and make no step: below 2 cm a frame.
+
+    Args:
+        feet: (T, 2, 2, 3) metres; see `soles`.
+        floor: its height (y) in metres.
+    """
+    if len(feet) < 2:
+        return np.ones((len(feet), 2), bool)
+    smooth = gaussian_filter1d(feet, 1.5, axis=0, mode="nearest")
+    speed = np.linalg.norm(np.gradient(smooth, axis=0), axis=-1).min(-1)
+    found: NDArray[np.bool_] = (feet[..., 1].max(-1) > floor - _FLOOR) & (speed < _DRAGGED)
+    return found
+
+
 def planting(
     feet: Floats, down: NDArray[np.bool_], floor: float | None = None
 ) -> list[Floats | None]:
@@ -226,8 +241,7 @@ def planting(
 
     While a foot is down, the sideways drift of its slower end (heel or toe, so that it can turn on
     either) is taken away; between two stands the correction moves over evenly. Where the floor is
-    known, a foot that is near it and no faster than 2 cm a frame stands too; the lower end of what
-    stands is on the floor, and none is ever below.
+    known, its lower end stands on it then, and is never below.
 
     Args:
         feet: (T, 2, 2, 3) metres; see `soles`.
@@ -238,10 +252,6 @@ def planting(
         For each foot (T, 3) metres; None for one that never stands.
     """
     paths: list[Floats | None] = []
-    if floor is not None:
-        smooth = gaussian_filter1d(feet, 1.5, axis=0, mode="nearest")
-        speed = np.linalg.norm(np.gradient(smooth, axis=0), axis=-1).min(-1)
-        down = down | ((feet[..., 1].max(-1) > floor - _FLOOR) & (speed < _DRAGGED))
     every, lowest = np.arange(len(feet)), feet[..., 1].max(-1)
     for side in range(2):
         stands = _runs(binary_opening(binary_closing(down[:, side]), np.ones(3)))

@@ -185,19 +185,21 @@ class Runtime:
                 points = facing.turned(points, corrections[stretch])
             return points, down
 
-        if turns is not None:
-            yaw = np.empty((frames, 2))
-            for stretch in stretches(frames):
-                yaw[stretch] = facing.yaws(warped(stretch)[0])
-            corrections = facing.corrections(yaw, turns)
-
         feet, down = np.empty((frames, 2, 2, 3)), np.empty((frames, 2), bool)
-        middle = np.empty((frames, 3))
-        for stretch in stretches(frames):
-            points, contacts = warped(stretch)
-            feet[stretch], down[stretch] = kinematics.soles(points), contacts > 0
-            middle[stretch] = points[:, HIPS].mean(1)
-        shifts = kinematics.planting(feet, down, self._floor)
+        middle, yaw = np.empty((frames, 3)), np.empty((frames, 2))
+
+        def look() -> None:
+            for stretch in stretches(frames):
+                points, contacts = warped(stretch)
+                feet[stretch], down[stretch] = kinematics.soles(points), contacts > 0
+                middle[stretch], yaw[stretch] = points[:, HIPS].mean(1), facing.yaws(points)
+
+        look()
+        still = down if self._floor is None else down | kinematics.resting(feet, self._floor)
+        if turns is not None:
+            corrections = facing.corrections(yaw, turns)
+            look()
+        shifts = kinematics.planting(feet, still, self._floor)
 
         def planted(stretch: slice) -> Floats:
             return kinematics.moved_feet(
