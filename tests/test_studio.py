@@ -397,7 +397,8 @@ def test_only_what_visitors_made_can_be_fetched(guarded, client):
 def ask(guarded, client, song, length):
     """Ask for a dance by bare HTTP; returns the address of the answer."""
     call = f"{guarded.url}/gradio_api/call/dance"
-    data = [song, 0, length, False, "ava", 0, 1, "person", "The dancer's own", "#00ff00", None]
+    look = "person", "The dancer's own", "#00ff00", None
+    data = [song, 0, length, False, "ava", 0, 1, "auto", *look]
     options = {"cookies": client.cookies, "trust_env": False}
     return f"{call}/{httpx.post(call, json={'data': data}, **options).json()['event_id']}"
 
