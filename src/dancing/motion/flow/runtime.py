@@ -41,8 +41,6 @@ STEPS = 8
 """Steps from noise to dance."""
 GUIDANCE = 2.5
 """How far a dance is from one of no genre towards one of the genre that is asked for."""
-LEAD = 0.0
-"""Seconds by which the dance goes before the beat."""
 _FAITHFUL = 0.9  # correlation of vigour with loudness; the rest is the dancer's mood
 _EAGER = 0.35  # logarithm by which dances fall short of the vigour that the model is told
 _VARIED = 2.0  # how much more the vigour is varied than in the data, as dances vary less than told
@@ -155,7 +153,7 @@ class Runtime:
         form = form_of(song.mfcc, counts)
         heard = self._heard(song, counts, form, energy, genre, random)
         dance = self._phrases(*heard, form, self._given(held, counts), random)
-        positions = counts.positions(np.arange(frames) / FPS + LEAD) * FRAMES
+        positions = counts.positions(np.arange(frames) / FPS) * FRAMES
         return self._danced(dance, positions, moving, turns)
 
     def _danced(
@@ -272,7 +270,7 @@ class Runtime:
         if held is None:
             return None
         positions = np.arange(len(counts) * FRAMES) / FRAMES
-        places = (counts.at(positions) - LEAD) * FPS
+        places = counts.at(positions) * FPS
         # The song may begin, and what is given end, between two poses.
         halves = np.gradient(places) / 2
 
