@@ -26,6 +26,8 @@ CHANNELS = 3 * N_LANDMARKS + 2
 
 _UPPER = slice(0, 23)
 _LOWER = slice(23, 33)
+UPPER_CHANNELS = slice(0, 3 * 23)
+"""Of the numbers of a pose, the landmarks of the upper body."""
 LOWER_HEIGHTS = slice(3 * 23 + 1, 3 * 33, 3)
 """Of the numbers of a pose, the heights (y) of hips, legs and feet in the room."""
 FEET_CHANNELS = [3 * end + axis for leg in LEGS for end in (leg.heel, leg.toe) for axis in range(3)]

@@ -47,6 +47,8 @@ _VARIED = 2.0  # how much more the vigour is varied than in the data, as dances 
 _UNSURE = 1.0  # how much calmer the dance is where no beat is heard, in standard deviations
 _CALMEST, _WILDEST = -2.5, 2.2  # vigour in standard deviations, within what training has shown
 _LIKENESS = 0.6  # of a phrase that returns to what it was: 1 repeats it, whatever came before
+_SAME = 0.8  # standard deviations of channels within which phrases are the same
+_TRIES = 4  # to dance something else
 _ACCENT = 0.8  # standard deviations by which the dance is more vigorous where sections meet
 _AROUND = 1.5  # counts: standard deviation of that accent
 _REST = 0.2  # seconds: standard deviation of the Gaussian by which dance and rest are blended
@@ -324,11 +326,24 @@ class Runtime:
                 if times[earlier] % 2 == 0:
                     draft = self._mirrored(draft)
             found = self._sample(known, conditions, random, draft)
+            for _ in range(_TRIES):
+                # What was danced twice is not danced a third time.
+                last = [*phrases[-2:], found[hop:]]
+                if len(last) < 3 or not all(map(self._alike, last[:-1], last[1:])):
+                    break
+                found = self._sample(known, conditions, random, None)
             phrases.append(found[hop:])
             if number == 0:
                 dance.append(found[-start if start < 0 else 0 : hop])
             dance.append(found[hop:][: length - start - hop])
         return dance
+
+    def _alike(self, one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+        """Whether the upper body does the same in two phrases, mirrored or not."""
+        return any(
+            np.square((each - other)[:, kinematics.UPPER_CHANNELS]).mean() < _SAME**2
+            for each in (one, self._mirrored(one))
+        )
 
     def _mirrored(self, dance: NDArray[np.float32]) -> NDArray[np.float32]:
         """A standardised dance, left for right."""
